@@ -1,0 +1,1 @@
+"""groovemark: batch classification of music."""

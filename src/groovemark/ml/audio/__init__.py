@@ -1,0 +1,1 @@
+"""Waveforms: decoding, cutting, and the processes in which untrusted audio is read."""

@@ -1,0 +1,70 @@
+"""The feature sets groovemark knows, by name."""
+
+from __future__ import annotations
+
+from groovemark.ml.features.spec import AudioSource, Column, FeatureSpec
+
+SAMPLE_RATE = 22_050
+_STFT: dict[str, float | int | str] = {"n_fft": 2048, "hop_length_samples": 512, "window": "hann"}
+
+
+def _audio(**parameters: float | str) -> AudioSource:
+    return AudioSource(
+        sample_rate=SAMPLE_RATE, window_s=30.0, hop_s=30.0, parameters={**_STFT, **parameters}
+    )
+
+
+ECHONEST_155 = FeatureSpec(
+    name="echonest-155",
+    title_required=True,
+    columns=(
+        Column("tags", "text"),
+        Column("loudness", unit="dB"),
+        Column("tempo", unit="bpm", minimum=0),
+        Column("time_signature", "integer", minimum=0, maximum=7),
+        Column("key", "integer", minimum=0, maximum=11),
+        Column("mode", "integer", minimum=0, maximum=1),
+        Column("duration", unit="s"),
+        *(Column(f"vect_{number}") for number in range(1, 149)),
+    ),
+)
+"""The table of the Echo Nest / Million Song Dataset that seed 003 classifies: 157 columns with trackID and title."""
+
+FMA_42 = FeatureSpec(
+    name="fma-42",
+    audio=_audio(n_mels=128, tempo="mean onset strength"),
+    columns=(
+        *(Column(f"mfcc_{number}", unit="dB") for number in range(1, 21)),
+        Column("tempo", unit="bpm", minimum=0),
+        *(Column(f"chroma_{number}", minimum=0) for number in range(1, 13)),
+        Column("spectral_centroid", unit="Hz", minimum=0),
+        *(Column(f"spectral_contrast_{number}", unit="dB") for number in range(1, 8)),
+        Column("zcr", minimum=0, maximum=1),
+    ),
+)
+"""Means over a clip, in the column order of the Free Music Archive's table."""
+
+
+def _mean_and_variance(name: str, unit: str = "") -> tuple[Column, Column]:
+    return Column(f"{name}_mean", unit=unit), Column(f"{name}_var", unit=f"{unit}²" if unit else "", minimum=0)
+
+
+GTZAN_57 = FeatureSpec(
+    name="gtzan-57",
+    audio=_audio(n_mels=128, tempo="median onset strength"),
+    columns=(
+        *_mean_and_variance("chroma_stft"),
+        *_mean_and_variance("rms"),
+        *_mean_and_variance("spectral_centroid", "Hz"),
+        *_mean_and_variance("spectral_bandwidth", "Hz"),
+        *_mean_and_variance("rolloff", "Hz"),
+        *_mean_and_variance("zero_crossing_rate"),
+        *_mean_and_variance("harmony"),
+        *_mean_and_variance("perceptr"),
+        Column("tempo", unit="bpm", minimum=0),
+        *(column for number in range(1, 21) for column in _mean_and_variance(f"mfcc{number}", "dB")),
+    ),
+)
+"""Mean and variance over a clip, in the column order of the GTZAN table (without file name, length and label)."""
+
+FEATURE_SETS = {spec.name: spec for spec in (ECHONEST_155, FMA_42, GTZAN_57)}

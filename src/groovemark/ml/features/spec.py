@@ -1,0 +1,76 @@
+"""What a set of features is: its columns, their units and ranges, and how they come from audio."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import Literal
+
+Kind = Literal["number", "integer", "text"]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a feature table. The range is inclusive; None leaves that side open."""
+
+    name: str
+    kind: Kind = "number"
+    unit: str = ""
+    minimum: float | None = None
+    maximum: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AudioSource:
+    """How a row of features is cut from audio.
+
+    Attributes:
+        sample_rate: Hz, after mixing down to mono and resampling.
+        window_s: length of one window; a longer track is cut into several, whose probabilities are averaged.
+        hop_s: distance of the starts of two windows.
+        offset_s: where the first window starts.
+        shortest_window_s: a last window shorter than this is dropped, unless it is the only one.
+        aggregation: how windows become one answer for the track.
+        parameters: of the transforms (n_fft, hop_length_samples, ...).
+    """
+
+    sample_rate: int
+    window_s: float
+    hop_s: float
+    offset_s: float = 0.0
+    shortest_window_s: float = 15.0
+    aggregation: str = "mean-probability"
+    parameters: Mapping[str, float | int | str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class FeatureSpec:
+    """A named, ordered set of columns. Two specs are the same only if their sha256 is.
+
+    Attributes:
+        name: such as `fma-42`; the number counts the columns.
+        columns: in the order in which models take them.
+        title_required: whether a CSV must bring its own title column.
+        audio: how to compute the columns from audio; None where they only come as a table.
+    """
+
+    name: str
+    columns: tuple[Column, ...]
+    title_required: bool = False
+    audio: AudioSource | None = None
+
+    @cached_property
+    def sha256(self) -> str:
+        """Identity of the spec: training and serving must agree on it."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+
+    @cached_property
+    def numeric_names(self) -> tuple[str, ...]:
+        return tuple(column.name for column in self.columns if column.kind != "text")
+
+    @cached_property
+    def text_names(self) -> tuple[str, ...]:
+        return tuple(column.name for column in self.columns if column.kind == "text")

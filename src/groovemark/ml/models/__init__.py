@@ -1,0 +1,1 @@
+"""Trained models behind one seam, one folder a family."""
