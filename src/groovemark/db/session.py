@@ -1,0 +1,107 @@
+"""Connections: one engine a process, raw asyncpg where COPY or LISTEN needs it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from urllib.parse import quote, unquote
+
+import asyncpg
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError, InterfaceError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from groovemark.errors import ConfigurationError, DatabaseUnavailable
+
+SCHEMA_REVISION = "0001"
+"""The migration this code needs; a test compares it with the newest one."""
+
+CONNECT_TIMEOUT_S = 5.0
+
+
+def normalise_uri(uri: str) -> str:
+    """A libpq URL from a full URL, a SQLAlchemy URL, or seed 003's `user:pw@host:port/db`.
+
+    Raises ConfigurationError when it is none of them.
+    """
+    scheme, separator, rest = uri.partition("://")
+    if not separator:
+        credentials, _, place = uri.rpartition("@")
+        user, _, password = credentials.partition(":")
+        if not place:
+            raise ConfigurationError("POSTGRES_URI must look like user:pw@host:port/db or postgresql://…")
+        # The short form is written by hand: a password in it may hold characters that a URL must escape.
+        login = f"{quote(unquote(user), safe='')}:{quote(unquote(password), safe='')}@" if user else ""
+        return f"postgresql://{login}{place}"
+    if scheme.split("+")[0] not in ("postgres", "postgresql"):
+        raise ConfigurationError(f"POSTGRES_URI names '{scheme}', but groovemark needs PostgreSQL.")
+    return f"postgresql://{rest}"
+
+
+async def connect(uri: str) -> asyncpg.Connection:
+    """One connection of its own, outside the pool."""
+    return await asyncpg.connect(normalise_uri(uri), timeout=CONNECT_TIMEOUT_S)
+
+
+def create_engine(uri: str, *, pool_size: int = 10) -> AsyncEngine:
+    """The pool. asyncpg reads the URL itself, so that every libpq parameter (sslmode, …) works."""
+    dsn = normalise_uri(uri)
+
+    async def open_connection() -> asyncpg.Connection:
+        return await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT_S)
+
+    return create_async_engine(
+        "postgresql+asyncpg://",
+        async_creator=open_connection,
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=CONNECT_TIMEOUT_S,
+        pool_pre_ping=True,
+    )
+
+
+class Database:
+    """The engine, with driver errors turned into the service's own."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    @contextlib.asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncConnection]:
+        """A connection whose work is committed at the end, or rolled back on any error.
+
+        Raises DatabaseUnavailable when the server cannot be reached or drops the connection.
+        """
+        try:
+            async with self._engine.begin() as connection:
+                yield connection
+        except (OSError, InterfaceError, PoolTimeoutError, asyncpg.InterfaceError) as error:
+            raise DatabaseUnavailable from error
+        except (asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError) as error:
+            raise DatabaseUnavailable from error
+        except asyncpg.exceptions.TooManyConnectionsError as error:
+            raise DatabaseUnavailable from error
+        except DBAPIError as error:
+            if error.connection_invalidated:
+                raise DatabaseUnavailable from error
+            raise
+
+    async def is_current(self) -> bool:
+        """Whether the database answers and its schema is the one this code was written for."""
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S - 1), self.transaction() as connection:
+                found = await connection.scalar(text("SELECT version_num FROM alembic_version"))
+        except (DatabaseUnavailable, DBAPIError, TimeoutError):
+            return False
+        return bool(found == SCHEMA_REVISION)
+
+    async def close(self) -> None:
+        await self._engine.dispose()
+
+
+async def raw_connection(connection: AsyncConnection) -> asyncpg.Connection:
+    """The asyncpg connection under a SQLAlchemy one: same transaction, with COPY."""
+    pooled = await connection.get_raw_connection()
+    return pooled.driver_connection

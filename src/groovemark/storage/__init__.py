@@ -1,0 +1,1 @@
+"""Where uploaded and written bytes lie: content-addressed, complete or absent."""
