@@ -26,7 +26,11 @@ from groovemark.db.embedded.processes import Postmaster, living, postmaster_of
 from groovemark.errors import ConfigurationError
 
 ENDLESS = "SELECT sum(sqrt(a)) FROM generate_series(1, 100000) a, generate_series(1, 100000) b"
-START = "import sys, pathlib; from groovemark.db import embedded as e; print(e.start(pathlib.Path(sys.argv[1])).uri)"
+START = """
+import pathlib, sys
+from groovemark.db.embedded import start
+print(start(pathlib.Path(sys.argv[1])).uri)
+"""
 
 needs_root = pytest.mark.skipif(os.getuid() != 0, reason="only root hands the server to another account")
 
@@ -144,7 +148,7 @@ def test_a_second_start_adopts_the_running_server(cluster: Cluster, home: Path) 
 
 def test_a_server_whose_starter_was_killed_is_adopted(cluster: Cluster, home: Path) -> None:
     stop(home)
-    starter = [sys.executable, "-c", f"{START}; import os; os.kill(os.getpid(), 9)", home]
+    starter = [sys.executable, "-c", f"{START}import os; os.kill(os.getpid(), 9)", home]
     assert subprocess.run(starter, check=False, capture_output=True).returncode == -signal.SIGKILL
     before = postmaster(home)
     assert start(home) == cluster
