@@ -9,9 +9,7 @@ _STFT: dict[str, float | int | str] = {"n_fft": 2048, "hop_length_samples": 512,
 
 
 def _audio(**parameters: float | str) -> AudioSource:
-    return AudioSource(
-        sample_rate=SAMPLE_RATE, window_s=30.0, hop_s=30.0, parameters={**_STFT, **parameters}
-    )
+    return AudioSource(sample_rate=SAMPLE_RATE, window_s=30.0, hop_s=30.0, parameters={**_STFT, **parameters})
 
 
 ECHONEST_155 = FeatureSpec(
@@ -46,7 +44,9 @@ FMA_42 = FeatureSpec(
 
 
 def _mean_and_variance(name: str, unit: str = "") -> tuple[Column, Column]:
-    return Column(f"{name}_mean", unit=unit), Column(f"{name}_var", unit=f"{unit}²" if unit else "", minimum=0)
+    return Column(f"{name}_mean", unit=unit), Column(
+        f"{name}_var", unit=f"{unit}²" if unit else "", minimum=0
+    )
 
 
 GTZAN_57 = FeatureSpec(

@@ -27,9 +27,8 @@ class FeatureTable:
 
     def __post_init__(self) -> None:
         if self.numbers.ndim != 2 or self.numbers.shape[1] != len(self.spec.numeric_names):
-            raise ValueError(
-                f"{self.spec.name} has {len(self.spec.numeric_names)} numeric columns, got {self.numbers.shape}"
-            )
+            expected = len(self.spec.numeric_names)
+            raise ValueError(f"{self.spec.name} has {expected} numeric columns, got {self.numbers.shape}")
 
     def __len__(self) -> int:
         return len(self.numbers)

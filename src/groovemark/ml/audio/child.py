@@ -1,0 +1,76 @@
+"""The process in which untrusted audio is read; a Sandbox starts it.
+
+Its one argument is a JSON object. Requests come on standard input, answers leave on standard output, both as
+in messages.py. Whatever libraries print goes nowhere.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+from collections.abc import Callable
+
+from groovemark.errors import AudioRejected
+from groovemark.ml.audio import confine
+from groovemark.ml.audio.messages import (
+    FileFeatures,
+    Rejection,
+    decode_request,
+    encode_features,
+    encode_rejection,
+)
+
+Target = Callable[[str, str], FileFeatures]
+
+START_CPU_S = 120
+
+
+def _load(target: str) -> Target:
+    module, _, name = target.partition(":")
+    function: Target = getattr(importlib.import_module(module), name)
+    return function
+
+
+def _answer(target: Target, line: bytes) -> tuple[bytes, bool]:
+    """The reply to one request, and whether the process is still fit for another."""
+    try:
+        return encode_features(target(*decode_request(line))), True
+    except AudioRejected as error:
+        return encode_rejection(Rejection(error.reason, error.message)), True
+    except MemoryError:
+        message = "Reading the file took more memory than it may."
+    except Exception as error:
+        # Whatever goes wrong in a decoder is this file's failure, not the batch's.
+        message = f"Reading the file failed: {type(error).__name__}."
+    return encode_rejection(Rejection("decoder_crashed", message)), False
+
+
+def main() -> int:
+    config = json.loads(sys.argv[1])
+    confine.die_with(config["parent"])
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    confine.limit_memory_and_files(config["memory_bytes"])
+    confine.limit_cpu(START_CPU_S)
+    try:
+        target = _load(config["target"])
+    except (ImportError, AttributeError) as error:
+        answers.write(json.dumps({"failure": str(error)}).encode() + b"\n")
+        return 1
+    confine.forbid_system_calls()
+    answers.write(b'{"ready": true}\n')
+    answers.flush()
+    for line in sys.stdin.buffer:
+        confine.limit_cpu(config["cpu_s"])
+        reply, is_fit = _answer(target, line)
+        answers.write(reply)
+        answers.flush()
+        if not is_fit:
+            return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,225 @@
+"""The two decoders behind one face: libsndfile for wav, flac, mp3, ogg; FFmpeg's libraries for m4a and aac.
+
+Both are told what they may read. libsndfile gets an open file, never a name, and only four of its formats
+pass. FFmpeg gets an open file, one demuxer and no protocol: no playlist or reference in it is ever followed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from io import FileIO
+from os import PathLike
+from pathlib import Path
+from typing import Any, Protocol
+
+import av
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from groovemark.errors import AudioRejected
+
+Block = NDArray[np.float32]
+"""(frame, channel), in −1..1 unless the file holds more."""
+
+BLOCK_FRAMES = 1 << 16
+TITLE_CHARACTERS_MAX = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class AudioInfo:
+    """What a file says of itself before it is decoded.
+
+    Attributes:
+        duration_s: None where the header does not tell; a damaged header may lie.
+        title: of its tag.
+        format: wav, flac, mp3, ogg, m4a or aac.
+    """
+
+    duration_s: float | None
+    sample_rate: int
+    channels: int
+    title: str | None
+    format: str
+
+
+class AudioFile(Protocol):
+    """An open audio file."""
+
+    @property
+    def info(self) -> AudioInfo: ...
+    def blocks(self) -> Iterator[Block]:
+        """The samples, once, from the beginning."""
+        ...
+
+    def close(self) -> None: ...
+
+
+def _clean_title(title: str | None) -> str | None:
+    printable = "".join(char if char.isprintable() else " " for char in title or "")
+    return " ".join(printable.split())[:TITLE_CHARACTERS_MAX] or None
+
+
+def undecodable() -> AudioRejected:
+    return AudioRejected(
+        "undecodable", "The file is damaged or is no audio; export it again as wav, flac or mp3."
+    )
+
+
+def _unsupported(what: str) -> AudioRejected:
+    message = f"There is no support for {what}; send wav, flac, mp3, ogg, or AAC or ALAC as m4a."
+    return AudioRejected("unsupported_media_type", message)
+
+
+_SNDFILE_FORMATS = {"WAV": "wav", "WAVEX": "wav", "RF64": "wav", "FLAC": "flac", "OGG": "ogg", "MP3": "mp3"}
+_UNKNOWN_FRAMES = 1 << 62
+
+
+class _Unseekable(soundfile.SoundFile):  # type: ignore[misc]  # soundfile has no types
+    """soundfile seeks after every read of a seekable file, to where it already is.
+
+    libmpg123 then starts its synthesis afresh, and the next block differs from a continuous decode.
+    """
+
+    def seekable(self) -> bool:
+        return False
+
+
+class SndFile:
+    """wav, flac, mp3, ogg."""
+
+    def __init__(self, file: FileIO) -> None:
+        try:
+            self._file = _Unseekable(file.fileno(), closefd=False)
+        except soundfile.LibsndfileError as error:
+            raise undecodable() from error
+        if self._file.format not in _SNDFILE_FORMATS:
+            self._file.close()
+            raise _unsupported(f"{self._file.format} files")
+
+    @property
+    def info(self) -> AudioInfo:
+        frames = int(self._file.frames)
+        return AudioInfo(
+            duration_s=frames / self._file.samplerate if frames < _UNKNOWN_FRAMES else None,
+            sample_rate=int(self._file.samplerate),
+            channels=int(self._file.channels),
+            title=_clean_title(self._file.copy_metadata().get("title")),
+            format=_SNDFILE_FORMATS[self._file.format],
+        )
+
+    def blocks(self) -> Iterator[Block]:
+        try:
+            while len(block := self._file.read(BLOCK_FRAMES, dtype="float32", always_2d=True)):
+                yield block
+        except soundfile.LibsndfileError as error:
+            raise undecodable() from error
+
+    def close(self) -> None:
+        self._file.close()
+
+
+_CODECS = frozenset({"aac", "alac"})
+_FULL_SCALE = {"u8": 128.0, "s16": 32_768.0, "s32": 2_147_483_648.0, "flt": 1.0, "dbl": 1.0}
+
+
+class Container:
+    """m4a (mp4) and bare aac (ADTS)."""
+
+    def __init__(self, file: FileIO, demuxer: str) -> None:
+        self._format = "aac" if demuxer == "aac" else "m4a"
+        try:
+            self._container: Any = av.open(
+                file, format=demuxer, options={"protocol_whitelist": "none"}, metadata_errors="replace"
+            )
+        except (av.FFmpegError, ValueError) as error:
+            raise undecodable() from error
+        try:
+            self._begin()
+        except BaseException:
+            self._container.close()
+            raise
+
+    def _begin(self) -> None:
+        streams = self._container.streams.audio
+        if not streams:
+            raise AudioRejected("silent_stream", "The file holds no audio stream.")
+        self._stream = streams[0]
+        codec = self._stream.codec_context
+        if codec is None or codec.name not in _CODECS:
+            raise _unsupported(f"mp4 files with the codec {codec.name if codec else 'unknown'}")
+        codec.thread_count = 1
+        self._frames = self._decoded()
+        # The header of HE-AAC names half the rate and sometimes half the channels; the first frame knows.
+        first = next(self._frames, None)
+        if first is None:
+            raise AudioRejected("silent_stream", "The file's audio stream is empty.")
+        self._first = first
+        self._sample_rate, self._channels = first.sample_rate, first.layout.nb_channels
+
+    def _decoded(self) -> Iterator[Any]:
+        try:
+            yield from self._container.decode(self._stream)
+        except (av.FFmpegError, ValueError) as error:
+            raise undecodable() from error
+
+    @property
+    def info(self) -> AudioInfo:
+        duration_s: float | None = None
+        # FFmpeg guesses the length of bare AAC from its bit rate.
+        if self._format == "m4a" and self._stream.duration is not None:
+            duration_s = float(self._stream.duration * self._stream.time_base)
+        title = self._container.metadata.get("title") or self._stream.metadata.get("title")
+        return AudioInfo(duration_s, self._sample_rate, self._channels, _clean_title(title), self._format)
+
+    def blocks(self) -> Iterator[Block]:
+        yield self._samples(self._first)
+        for frame in self._frames:
+            if (frame.sample_rate, frame.layout.nb_channels) != (self._sample_rate, self._channels):
+                raise AudioRejected("undecodable", "Sample rate or channels change in mid-file.")
+            yield self._samples(frame)
+
+    def _samples(self, frame: Any) -> Block:
+        samples = frame.to_ndarray()  # (channel, frame), or (1, frame * channel) if packed
+        if not frame.format.is_planar:
+            samples = samples.reshape(-1, self._channels).T
+        kind = frame.format.name.removesuffix("p")
+        block: Block = samples.T.astype(np.float32)
+        if kind == "u8":
+            block -= 128.0
+        if (full_scale := _FULL_SCALE[kind]) != 1.0:
+            block /= np.float32(full_scale)
+        return block
+
+    def close(self) -> None:
+        self._container.close()
+
+
+def _demuxer(file: FileIO) -> str | None:
+    """FFmpeg's demuxer for what libsndfile does not read; None for the rest."""
+    head = file.read(10)
+    if head.startswith(b"ID3") and len(head) == 10:
+        first, second, third, last = head[6:]  # seven bits a byte
+        file.seek(10 + (first << 21 | second << 14 | third << 7 | last))
+        head = file.read(10)
+    file.seek(0)
+    if head[4:8] == b"ftyp":
+        return "mov"
+    is_adts = head[:1] == b"\xff" and len(head) > 1 and head[1] & 0xF6 == 0xF0
+    return "aac" if is_adts else None
+
+
+@contextmanager
+def open_audio(path: str | PathLike[str]) -> Iterator[AudioFile]:
+    """The file at `path`, opened with the decoder its content asks for.
+
+    Raises AudioRejected where neither decoder knows it.
+    """
+    # Unbuffered: libsndfile reads on from where the descriptor itself stands.
+    with Path(path).open("rb", buffering=0) as file:
+        demuxer = _demuxer(file)
+        audio: AudioFile = Container(file, demuxer) if demuxer else SndFile(file)
+        with closing(audio):
+            yield audio

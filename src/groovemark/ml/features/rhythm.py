@@ -1,0 +1,82 @@
+"""Onset strength and tempo, of (batch, frame, …) tensors; librosa 0.11's numbers."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from groovemark.ml.features import filterbanks
+from groovemark.ml.features.functional import TINY
+
+AUTOCORRELATION_S = 8.0
+
+Aggregate = Literal["mean", "median"]
+
+
+def onset_strength(mel_db: Tensor, *, aggregate: Aggregate, lead_frames: int) -> Tensor:
+    """How much louder a frame is than the one before: mean or median over the mel bands of max(0, rise in
+    dB).
+
+    Args:
+        mel_db: (batch, frame, mel) in dB.
+        lead_frames: frames by which centring makes a spectrum see its onset early (n_fft / 2 hops).
+
+    Returns:
+        (batch, frame) in dB. Source: Böck & Widmer 2013. Same as librosa.onset.onset_strength.
+    """
+    rises = (mel_db[:, 1:] - mel_db[:, :-1]).clamp_min(0.0)  # (batch, frame − 1, mel)
+    if aggregate == "mean":
+        strength = rises.mean(dim=-1)
+    else:
+        ascending, middle = rises.sort(dim=-1).values, rises.shape[-1] // 2
+        lower = middle if rises.shape[-1] % 2 else middle - 1
+        strength = (ascending[..., middle] + ascending[..., lower]) / 2
+    return pad(strength, (1 + lead_frames, 0))[:, : mel_db.shape[1]]
+
+
+def mean_autocorrelation(strength: Tensor, n_lags: int) -> Tensor:
+    """Autocorrelation of the onset strength around each frame, normalised to 1 at lag 0, averaged over the
+    frames.
+
+    The inverse transform is linear, so it runs once, on the mean of the normalised power spectra.
+
+    Args:
+        strength: (batch, frame).
+        n_lags: frames of the window, and lags returned.
+
+    Returns:
+        (batch, lag) float64; 0 where the strength is 0 throughout. The mean of librosa.feature.tempogram.
+    """
+    half = n_lags // 2
+    ramp = torch.arange(half, device=strength.device) / half
+    faded = torch.cat([strength[:, :1] * ramp, strength, strength[:, -1:] * ramp.flip(0)], dim=1)
+    window = torch.as_tensor(filterbanks.hann(n_lags).copy(), device=strength.device)
+    frames = faded.unfold(1, n_lags, 1)[:, : strength.shape[1]] * window  # (batch, frame, lag)
+    energy = frames.square().sum(dim=-1, keepdim=True)  # (batch, frame, 1)
+    n_fft = 1 << (2 * n_lags - 1).bit_length()
+    spectra = torch.view_as_real(torch.fft.rfft(frames, n=n_fft))
+    power = spectra.square().sum(dim=-1) / torch.where(energy < TINY, 1.0, energy)
+    correlation: Tensor = torch.fft.irfft(power.mean(dim=1, dtype=torch.float64), n=n_fft)
+    return correlation[:, :n_lags]
+
+
+def tempo(strength: Tensor, sample_rate: int, hop_length_samples: int) -> Tensor:
+    """The lag at which the onset strength repeats itself best, weighed by a prior around 120 bpm.
+
+    Args:
+        strength: (batch, frame), of at least one frame.
+
+    Returns:
+        (batch,) in beats per minute; a track without any onset gets the prior's most likely lag, 117.45 at
+        22,050 Hz. Source: Ellis 2007. Same as librosa.feature.tempo(onset_envelope=strength).
+    """
+    n_lags = int(AUTOCORRELATION_S * sample_rate) // hop_length_samples
+    correlation = mean_autocorrelation(strength, n_lags).clamp_min(-9e-7)  # (batch, lag)
+    prior = torch.as_tensor(filterbanks.tempo_prior(n_lags, sample_rate, hop_length_samples).copy())
+    tempi = torch.as_tensor(filterbanks.tempi_bpm(n_lags, sample_rate, hop_length_samples).astype(np.float64))
+    likelihood = torch.log1p(1e6 * correlation) + prior.to(correlation.device)
+    return tempi.to(correlation.device)[likelihood.argmax(dim=-1)]
