@@ -29,10 +29,8 @@ def _migrate(connection: Connection) -> None:
 
 
 async def _run() -> None:
-    uri = context.config.get_main_option("postgres_uri") or os.environ["POSTGRES_URI"]
-    engine = create_async_engine(
-        "postgresql+asyncpg://", async_creator=lambda: connect(uri), poolclass=pool.NullPool
-    )
+    uri = context.config.attributes.get("postgres_uri") or os.environ["POSTGRES_URI"]
+    engine = create_async_engine("postgresql+asyncpg://", async_creator=lambda: connect(uri), poolclass=pool.NullPool)
     async with engine.connect() as connection:
         await connection.run_sync(_migrate)
     await engine.dispose()

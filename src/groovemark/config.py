@@ -14,7 +14,7 @@ from groovemark.errors import ConfigurationError
 
 GIB = 1024**3
 MIB = 1024**2
-EXAMPLE_SECRET = "test"
+EXAMPLE_SECRET = "test"  # noqa: S105  known to everyone, which is the point
 """The secret of env/local.env, known to everyone: good on loopback alone."""
 
 

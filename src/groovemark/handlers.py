@@ -46,9 +46,7 @@ def respond(request: Request, error: ServiceError, *, headers: Mapping[str, str]
         instance=request.url.path,
         faults=[fault.as_dict() for fault in error.faults[:FAULTS_MAX]],
     )
-    return JSONResponse(
-        body, error.status, headers={**error.headers, **(headers or {})}, media_type=MEDIA_TYPE
-    )
+    return JSONResponse(body, error.status, headers={**error.headers, **(headers or {})}, media_type=MEDIA_TYPE)
 
 
 async def _service_error(request: Request, error: Exception) -> Response:

@@ -1,8 +1,8 @@
 """Batches, their uploads, items and faults.
 
-    open ─► queued ─► running ─► completed      at least the good items are recorded; the counts say how many
-              │          ├─────► failed         the whole batch was rejected or could not be run
-              └──────────┴─────► cancelled      what was finished stays
+open ─► queued ─► running ─► completed      at least the good items are recorded; the counts say how many
+          │          ├─────► failed         the whole batch was rejected or could not be run
+          └──────────┴─────► cancelled      what was finished stays
 """
 
 from __future__ import annotations
@@ -99,11 +99,29 @@ async def create(
             for number, upload in enumerate(uploads)
         ],
     )
-    await add_items(connection, batch_id, items, first_position=0)
+    await _insert_items(connection, batch_id, items, first_position=0)
     return batch_id
 
 
-async def add_items(
+async def append_items(
+    connection: AsyncConnection, batch_id: uuid.UUID, upload_number: int, items: Sequence[NewItem]
+) -> None:
+    """The members of a zip, behind the items already there; a second call for the same upload adds nothing."""
+    found = await connection.execute(
+        text("""
+            SELECT coalesce(max(position) + 1, 0) AS next_position,
+                   coalesce(bool_or(upload_number = :number AND member IS NOT NULL), false) AS is_expanded
+            FROM batch_item WHERE batch_id = :id
+        """),
+        {"id": batch_id, "number": upload_number},
+    )
+    row = found.one()
+    if not row.is_expanded:
+        await _insert_items(connection, batch_id, items, first_position=row.next_position)
+        await add_counts(connection, batch_id, total=len(items))
+
+
+async def _insert_items(
     connection: AsyncConnection, batch_id: uuid.UUID, items: Sequence[NewItem], *, first_position: int
 ) -> None:
     if not items:
@@ -137,14 +155,14 @@ _SELECT = """
 
 async def find(connection: AsyncConnection, batch_id: uuid.UUID, *, catalog_id: int) -> RowMapping | None:
     found = await connection.execute(
-        text(f"{_SELECT} WHERE batch.id = :id AND batch.catalog_id = :catalog_id"),  # noqa: S608
+        text(f"{_SELECT} WHERE batch.id = :id AND batch.catalog_id = :catalog_id"),
         {"id": batch_id, "catalog_id": catalog_id},
     )
     return found.mappings().one_or_none()
 
 
 async def find_by_job(connection: AsyncConnection, job_id: uuid.UUID) -> RowMapping | None:
-    found = await connection.execute(text(f"{_SELECT} WHERE batch.job_id = :id"), {"id": job_id})  # noqa: S608
+    found = await connection.execute(text(f"{_SELECT} WHERE batch.job_id = :id"), {"id": job_id})
     return found.mappings().one_or_none()
 
 
@@ -155,7 +173,7 @@ async def page(
     behind = "AND (batch.created_at, batch.id) < (SELECT created_at, id FROM batch WHERE id = :after)"
     found = await connection.execute(
         text(f"""{_SELECT} WHERE batch.catalog_id = :catalog_id {behind if after else ""}
-            ORDER BY batch.created_at DESC, batch.id DESC LIMIT :limit"""),  # noqa: S608
+            ORDER BY batch.created_at DESC, batch.id DESC LIMIT :limit"""),
         {"catalog_id": catalog_id, "limit": limit, **({"after": after} if after else {})},
     )
     return found.mappings().all()
@@ -179,12 +197,25 @@ async def uploads(connection: AsyncConnection, batch_id: uuid.UUID) -> Sequence[
 async def pending_items(connection: AsyncConnection, batch_id: uuid.UUID) -> Sequence[RowMapping]:
     found = await connection.execute(
         text("""
-            SELECT position, external_id, title, upload_number, member FROM batch_item
-            WHERE batch_id = :id AND state = 'pending' ORDER BY position
+            SELECT position, external_id, title, upload_number, member, coalesce(member, file_name) AS file
+            FROM batch_item JOIN upload ON upload.batch_id = :id AND upload.number = upload_number
+            WHERE batch_item.batch_id = :id AND state = 'pending' ORDER BY position
         """),
         {"id": batch_id},
     )
     return found.mappings().all()
+
+
+async def name_item(
+    connection: AsyncConnection, batch_id: uuid.UUID, position: int, *, external_id: str, title: str | None
+) -> None:
+    await connection.execute(
+        text("""
+            UPDATE batch_item SET external_id = :external_id, title = :title
+            WHERE batch_id = :id AND position = :position
+        """),
+        {"id": batch_id, "position": position, "external_id": external_id, "title": title},
+    )
 
 
 async def items(
@@ -315,9 +346,7 @@ async def finish(
     await connection.execute(
         statement, {"id": batch_id, "state": state, "error": error, "input_summary": input_summary}
     )
-    await connection.execute(
-        text("SELECT pg_notify(:channel, :id)"), {"channel": CHANNEL, "id": str(batch_id)}
-    )
+    await connection.execute(text("SELECT pg_notify(:channel, :id)"), {"channel": CHANNEL, "id": str(batch_id)})
 
 
 async def fail_item(connection: AsyncConnection, batch_id: uuid.UUID, position: int) -> bool:

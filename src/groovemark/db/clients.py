@@ -58,10 +58,16 @@ async def authenticate(connection: AsyncConnection, client_id: str, secret: str)
     if not rows:
         hmac.compare_digest(_NOBODY, given)
     if used is not None:
-        await connection.execute(
-            text("UPDATE client_secret SET last_used_at = now() WHERE id = :id"), {"id": used}
-        )
+        await connection.execute(text("UPDATE client_secret SET last_used_at = now() WHERE id = :id"), {"id": used})
     return caller
+
+
+async def exists(connection: AsyncConnection, client_id: str) -> bool:
+    """Whether there is a client of that id, revoked ones left aside."""
+    found = await connection.execute(
+        text("SELECT 1 FROM client WHERE id = :id AND revoked_at IS NULL"), {"id": client_id}
+    )
+    return found.first() is not None
 
 
 async def add(

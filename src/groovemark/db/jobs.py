@@ -41,6 +41,11 @@ async def create(connection: AsyncConnection, *, kind: str, catalog_id: int) -> 
     return job_id
 
 
+async def catalog_of(connection: AsyncConnection, job_id: uuid.UUID) -> int:
+    found = await connection.execute(text("SELECT catalog_id FROM job WHERE id = :id"), {"id": job_id})
+    return int(found.scalar_one())
+
+
 async def claim(connection: AsyncConnection, job_id: uuid.UUID, *, lease_s: float) -> Claim | None:
     """Take the job if it is queued, or running under a lease that has run out."""
     found = await connection.execute(

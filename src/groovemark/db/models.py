@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from sqlalchemy import JSON, RowMapping, bindparam, text
@@ -31,14 +31,31 @@ class ModelRow:
         return f"{self.name}@{self.version}"
 
 
-async def install(connection: AsyncConnection, manifest: Mapping[str, Any]) -> int:
+@dataclass(frozen=True, slots=True)
+class NewModel:
+    """A shipped version, as its manifest describes it."""
+
+    name: str
+    version: str
+    alias: str | None
+    family: str
+    task: str
+    labels: tuple[str, ...]
+    features: str
+    columns: tuple[str, ...]
+    takes_audio: bool
+    size_bytes: int
+    metrics: Mapping[str, Any]
+
+
+async def install(connection: AsyncConnection, new: NewModel) -> None:
     """Make a shipped version known and active, replacing older ones of its name; safe to repeat."""
     await connection.execute(
         text("""
             UPDATE model_version SET state = 'archived', alias = NULL
             WHERE catalog_id IS NULL AND name = :name AND version <> :version AND state = 'active'
         """),
-        {"name": manifest["name"], "version": manifest["version"]},
+        {"name": new.name, "version": new.version},
     )
     statement = text("""
         INSERT INTO model_version (name, version, alias, state, family, task, labels, features, columns,
@@ -49,9 +66,11 @@ async def install(connection: AsyncConnection, manifest: Mapping[str, Any]) -> i
         SET state = 'active', alias = excluded.alias, labels = excluded.labels, features = excluded.features,
             columns = excluded.columns, takes_audio = excluded.takes_audio, size_bytes = excluded.size_bytes,
             metrics = excluded.metrics
-        RETURNING id
     """).bindparams(bindparam("metrics", type_=JSON))
-    return int(await connection.scalar(statement, dict(manifest)) or 0)
+    values = {field.name: getattr(new, field.name) for field in fields(new)}
+    await connection.execute(
+        statement, {**values, "labels": list(new.labels), "columns": list(new.columns), "metrics": dict(new.metrics)}
+    )
 
 
 _SELECT = "SELECT id, name, version, task, labels, features, takes_audio, alias FROM model_version"
@@ -67,14 +86,14 @@ async def active(connection: AsyncConnection, *, catalog_id: int, task: str) -> 
         text(f"""{_SELECT}
             WHERE task = :task AND state = 'active' AND (catalog_id IS NULL OR catalog_id = :catalog_id)
             ORDER BY catalog_id NULLS LAST, alias NULLS LAST, name, id DESC
-        """),  # noqa: S608  the select list is a constant
+        """),
         {"task": task, "catalog_id": catalog_id},
     )
     return [_row(row) for row in found.mappings()]
 
 
 async def get(connection: AsyncConnection, model_id: int) -> ModelRow:
-    found = await connection.execute(text(f"{_SELECT} WHERE id = :id"), {"id": model_id})  # noqa: S608
+    found = await connection.execute(text(f"{_SELECT} WHERE id = :id"), {"id": model_id})
     return _row(found.mappings().one())
 
 

@@ -134,9 +134,7 @@ async def add_faults(
 
 async def next_fault_number(connection: asyncpg.Connection, batch_id: uuid.UUID) -> int:
     return int(
-        await connection.fetchval(
-            "SELECT coalesce(max(number), 0) + 1 FROM batch_fault WHERE batch_id = $1", batch_id
-        )
+        await connection.fetchval("SELECT coalesce(max(number), 0) + 1 FROM batch_fault WHERE batch_id = $1", batch_id)
     )
 
 

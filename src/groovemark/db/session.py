@@ -103,5 +103,7 @@ class Database:
 
 async def raw_connection(connection: AsyncConnection) -> asyncpg.Connection:
     """The asyncpg connection under a SQLAlchemy one: same transaction, with COPY."""
+    # SQLAlchemy sends BEGIN with its first statement only: without one, raw statements would commit one by one.
+    await connection.exec_driver_sql("SELECT 1")
     pooled = await connection.get_raw_connection()
     return pooled.driver_connection

@@ -284,9 +284,7 @@ class CurrentLabel(Base):
             "track_id",
         ),
     )
-    track_id: Mapped[int] = mapped_column(
-        BigInteger, ForeignKey("track.id"), primary_key=True, autoincrement=False
-    )
+    track_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("track.id"), primary_key=True, autoincrement=False)
     task: Mapped[str] = mapped_column(primary_key=True)
     catalog_id: Mapped[int] = mapped_column(Integer)
     label: Mapped[str]

@@ -22,9 +22,7 @@ async def beat(connection: AsyncConnection, worker_id: uuid.UUID) -> None:
         """),
         {"id": worker_id, "host": socket.gethostname(), "pid": os.getpid()},
     )
-    await connection.execute(
-        text("DELETE FROM worker WHERE heartbeat_at < clock_timestamp() - interval '1 hour'")
-    )
+    await connection.execute(text("DELETE FROM worker WHERE heartbeat_at < clock_timestamp() - interval '1 hour'"))
 
 
 async def leave(connection: AsyncConnection, worker_id: uuid.UUID) -> None:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from groovemark.errors import MalformedRequest, RequestRejected, TooLarge
 from groovemark.storage.local import IncomingObject, LocalStorage, StoredObject
+
+if TYPE_CHECKING:
+    from python_multipart.multipart import MultipartCallbacks
 
 HEAD_BYTES = 4096
 """As much of a file as recognising its kind needs."""
@@ -139,7 +143,7 @@ class _Form:
         self._value = bytearray()
         self.is_complete = False
 
-    def callbacks(self) -> dict[str, Callable[..., None]]:
+    def callbacks(self) -> MultipartCallbacks:
         return {
             "on_part_begin": self._begin,
             "on_header_field": lambda data, start, end: self._header.extend(data[start:end]),
@@ -210,9 +214,7 @@ class _Form:
         part = self._part
         if part.incoming is not None and part.file_name is not None:
             if part.file_name or part.incoming.size_bytes:  # an empty file input of an HTML form is no file
-                self._files.append(
-                    ReceivedFile(part.name, part.file_name, bytes(part.head), part.incoming.commit())
-                )
+                self._files.append(ReceivedFile(part.name, part.file_name, bytes(part.head), part.incoming.commit()))
         elif part.name in TEXT_FIELDS:
             self._texts[part.name] = part.text.decode("utf-8", "replace").strip()
         elif part.text:

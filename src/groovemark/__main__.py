@@ -1,0 +1,5 @@
+"""`python -m groovemark` is the command line."""
+
+from groovemark.cli import app
+
+app()

@@ -1,0 +1,1 @@
+"""Batches: submitting, watching, reading results."""

@@ -1,0 +1,171 @@
+"""A CSV: read, checked, classified and recorded in one transaction, so that nothing is ever half stored."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import RowMapping
+
+from groovemark.context import Context
+from groovemark.db import batches, jobs, models, predictions
+from groovemark.db.models import ModelRow
+from groovemark.db.predictions import Target
+from groovemark.db.session import raw_connection
+from groovemark.errors import Fault, InputRejected
+from groovemark.ingest.csv import Block, CsvTable, open_csv
+from groovemark.lease import Lease
+from groovemark.ml.drift.summary import InputSummary
+from groovemark.ml.features.sets import FEATURE_SETS
+from groovemark.ml.models.base import Classifier
+
+FAULTS_REPORTED = 100
+
+
+@dataclass
+class _Tally:
+    """What was met on the way through the file."""
+
+    summary: InputSummary
+    rows_uploaded: int = 0
+    rows_missing: int = 0
+    faults: list[Fault] = field(default_factory=list)
+
+    @property
+    def bad_lines(self) -> dict[int, Fault]:
+        """The first fault of every bad row, by line."""
+        return {fault.line: fault for fault in reversed(self.faults) if fault.line is not None}
+
+
+async def classify_csv(context: Context, batch: RowMapping, lease: Lease) -> None:
+    """Raises InputRejected when the file, or with `on_error=reject` any cell of it, is bad; then nothing is stored."""
+    async with context.database.transaction() as connection:
+        [upload] = await batches.uploads(connection, batch["id"])
+        known = await _candidates(context, batch)
+    path = context.storage.path(upload["sha256"])
+    table = await asyncio.to_thread(_open, path, known, context)
+    chosen = next(model for model in known if model.features == table.spec.name)
+    classifier = await asyncio.to_thread(context.models.get, chosen.name, chosen.version)
+    tally = _Tally(InputSummary(table.spec, classifier.spec.labels))
+    target = Target(batch["id"], batch["catalog_id"], batch["task"], chosen.id)
+
+    async with context.database.transaction() as connection:
+        raw = await raw_connection(connection)
+        await predictions.open_stage(raw)
+        await _stage(raw, table, classifier, tally, lease, keep_going=batch["on_error"] == "skip")
+        if tally.faults and batch["on_error"] == "reject":
+            raise _rejection(tally)
+        # From here on the job is locked: a worker that lost its lease learns it now and writes nothing.
+        if await jobs.hold(connection, lease.claim):
+            lease.is_cancelled = True
+        lease.check()
+        await batches.set_model(connection, batch["id"], chosen.id)
+        await predictions.supersede(raw, target)
+        succeeded = await predictions.add_items(raw, target)
+        failed = await _add_bad_rows(raw, target, tally)
+        await predictions.merge(raw, target)
+        await batches.add_counts(
+            connection,
+            batch["id"],
+            total=succeeded + failed,
+            succeeded=succeeded,
+            rows_uploaded=tally.rows_uploaded,
+            rows_missing=tally.rows_missing,
+        )
+        await models.record_use(connection, chosen.id, tracks=succeeded)
+        await batches.finish(connection, batch["id"], "completed", input_summary=tally.summary.as_dict())
+        await jobs.finish(connection, lease.claim, "succeeded")
+
+
+async def _candidates(context: Context, batch: RowMapping) -> list[ModelRow]:
+    """Models the header may fit: the one asked for, or every active one of the task, widest first."""
+    async with context.database.transaction() as connection:
+        if batch["model_version_id"] is not None:
+            return [await models.get(connection, batch["model_version_id"])]
+        known = await models.active(connection, catalog_id=batch["catalog_id"], task=batch["task"])
+    return sorted(known, key=lambda model: -len(FEATURE_SETS[model.features].columns))
+
+
+def _open(path: Path, known: Sequence[ModelRow], context: Context) -> CsvTable:
+    specs = list({model.features: FEATURE_SETS[model.features] for model in known}.values())
+    return open_csv(path, specs=specs, limits=context.csv_limits)
+
+
+async def _stage(
+    raw: asyncpg.Connection,
+    table: CsvTable,
+    classifier: Classifier,
+    tally: _Tally,
+    lease: Lease,
+    *,
+    keep_going: bool,
+) -> None:
+    """Through the file block by block: the next one is read while the model works on this one."""
+    blocks = table.blocks()
+    reading = asyncio.create_task(asyncio.to_thread(_next, blocks))
+    try:
+        while (block := await reading) is not None:
+            lease.check()
+            reading = asyncio.create_task(asyncio.to_thread(_next, blocks))
+            tally.rows_uploaded += block.rows_read
+            tally.rows_missing += block.rows_missing
+            tally.faults += block.faults
+            if tally.faults and not keep_going:
+                # Nothing will be stored: read on for more faults, but compute nothing.
+                if len(tally.faults) >= FAULTS_REPORTED:
+                    return
+            elif len(block.features):
+                probabilities = await asyncio.to_thread(classifier.run, block.features)
+                await predictions.stage(raw, _records(block, probabilities, classifier.spec.labels))
+                tally.summary.add(block.features, probabilities.argmax(axis=1))
+    finally:
+        reading.cancel()
+
+
+def _next(blocks: Iterator[Block]) -> Block | None:
+    return next(blocks, None)
+
+
+def _records(block: Block, probabilities: NDArray[np.float32], labels: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+    """Rows for `predictions.stage`; an item's position is its line."""
+    best = probabilities.argmax(axis=1)
+    confidence = probabilities[np.arange(len(best)), best].tolist()
+    rows = zip(
+        block.lines.tolist(),
+        block.external_ids,
+        block.titles,
+        best.tolist(),
+        confidence,
+        probabilities.tolist(),
+        strict=True,
+    )
+    for line, external_id, title, label, chance, chances in rows:
+        yield line, line, external_id, title, labels[label], chance, chances, None
+
+
+def _rejection(tally: _Tally) -> InputRejected:
+    count = len(tally.faults)
+    some = f"at least {FAULTS_REPORTED}" if count >= FAULTS_REPORTED else str(count)
+    return InputRejected(
+        f"{some} cell{'s' if count > 1 else ''} cannot be used and nothing was stored; correct them, or send "
+        "on_error=skip to store the good rows.",
+        faults=tally.faults[:FAULTS_REPORTED],
+    )
+
+
+async def _add_bad_rows(raw: asyncpg.Connection, target: Target, tally: _Tally) -> int:
+    """With on_error=skip every bad row is a failed item with its faults."""
+    bad = tally.bad_lines
+    await raw.copy_records_to_table(
+        "batch_item",
+        records=((target.batch_id, line, fault.item, line, "failed") for line, fault in bad.items()),
+        columns=("batch_id", "position", "external_id", "line", "state"),
+    )
+    await predictions.add_faults(raw, target.batch_id, ((fault.line, fault) for fault in tally.faults))
+    return len(bad)

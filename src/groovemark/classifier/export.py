@@ -1,0 +1,52 @@
+"""A finished batch's results as a Parquet file in the store."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from groovemark.classifier.present import ResultRows
+from groovemark.context import Context
+from groovemark.db import batches, jobs, result_files
+from groovemark.lease import Lease
+
+ROWS_A_GROUP = 10_000
+
+
+async def export_results(context: Context, batch_id: uuid.UUID, catalog_id: int, lease: Lease) -> None:
+    """Write the file page by page, store it, and tell whoever waits."""
+    async with context.database.transaction() as connection:
+        batch = await batches.find(connection, batch_id, catalog_id=catalog_id)
+    assert batch is not None  # noqa: S101  the file's row refers to it
+    rows_of = ResultRows(model=batch["model"] or "@", labels=batch["labels"] or ())
+    schema = _schema(rows_of.columns)
+    with TemporaryDirectory(dir=context.storage.incoming) as folder:
+        path = Path(folder) / "results.parquet"
+        with pq.ParquetWriter(path, schema) as writer:
+            after: int | None = None
+            while True:
+                async with context.database.transaction() as connection:
+                    rows = await batches.results(connection, batch_id, after=after, limit=ROWS_A_GROUP)
+                if not rows:
+                    break
+                lease.check()
+                columns = zip(*(rows_of.values(row) for row in rows), strict=True)
+                table = pa.table([pa.array(column) for column in columns], schema=schema)
+                await asyncio.to_thread(writer.write_table, table)
+                after = rows[-1]["position"]
+        stored = await asyncio.to_thread(context.storage.put_file, path)
+    async with context.database.transaction() as connection:
+        await jobs.hold(connection, lease.claim)
+        await result_files.complete(connection, lease.claim.job_id, sha256=stored.sha256, size_bytes=stored.size_bytes)
+        await jobs.finish(connection, lease.claim, "succeeded")
+
+
+def _schema(columns: list[str]) -> pa.Schema:
+    return pa.schema(
+        [(name, pa.float64() if name == "confidence" or name.startswith("prob_") else pa.string()) for name in columns]
+    )

@@ -1,0 +1,114 @@
+"""From database rows to the shapes clients see."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from sqlalchemy import RowMapping
+
+from groovemark.classifier.schema.batch import (
+    Batch,
+    BatchError,
+    Counts,
+    Item,
+    ItemError,
+    Links,
+)
+
+BATCHES_PATH = "/api/v1/classifier/batches"
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+def batch_path(batch_id: object) -> str:
+    return f"{BATCHES_PATH}/{batch_id}"
+
+
+def batch(row: RowMapping) -> Batch:
+    path, error = batch_path(row["id"]), row["error"]
+    return Batch(
+        id=row["id"],
+        state=row["state"],
+        kind=row["kind"],
+        task=row["task"],
+        model=row["model"],
+        on_error=row["on_error"],
+        counts=Counts(
+            rows_uploaded=row["rows_uploaded"],
+            rows_w_na=row["rows_missing"],
+            items=row["items_total"],
+            succeeded=row["items_succeeded"],
+            failed=row["items_failed"],
+            cancelled=row["items_cancelled"],
+        ),
+        progress=1.0 if row["state"] == "completed" else row["job_progress"],
+        cancel_requested=row["cancel_requested"],
+        error=BatchError(code=error["code"], message=error["detail"]) if error else None,
+        created_at=row["created_at"],
+        started_at=row["started_at"],
+        finished_at=row["finished_at"],
+        links=Links(
+            self=path,
+            items=f"{path}/items",
+            results=f"{path}/results",
+            errors=f"{path}/errors",
+            cancel=f"{path}/cancel",
+        ),
+    )
+
+
+def item(row: RowMapping) -> Item:
+    fault = None
+    if row["code"] is not None:
+        fault = ItemError(code=row["code"], message=row["message"], column=row["column"])
+    return Item(**{name: row[name] for name in Item.model_fields if name != "error"}, error=fault)
+
+
+class ResultRows:
+    """Succeeded items of one batch as lines of a file."""
+
+    def __init__(self, *, model: str, labels: Sequence[str]) -> None:
+        self._model, self._version = model.rsplit("@", 1)
+        self._labels = labels
+
+    @property
+    def columns(self) -> list[str]:
+        chances = [f"prob_{label}" for label in self._labels]
+        return ["external_id", "title", "label", "confidence", *chances, "model", "model_version"]
+
+    def values(self, row: RowMapping) -> list[Any]:
+        return [
+            row["external_id"],
+            row["title"],
+            row["label"],
+            _rounded(row["confidence"]),
+            *(_rounded(value) for value in row["probabilities"]),
+            self._model,
+            self._version,
+        ]
+
+    def json_lines(self, rows: Sequence[RowMapping]) -> Iterator[str]:
+        columns = self.columns
+        for row in rows:
+            yield json.dumps(dict(zip(columns, self.values(row), strict=True)), ensure_ascii=False) + "\n"
+
+    def csv_lines(self, rows: Sequence[RowMapping], *, header: bool) -> str:
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\r\n")
+        if header:
+            writer.writerow(self.columns)
+        writer.writerows([_neutral(value) for value in self.values(row)] for row in rows)
+        return text.getvalue()
+
+
+def _rounded(probability: float) -> float:
+    """Single precision has no more than seven digits to show."""
+    return round(probability, 7)
+
+
+def _neutral(value: Any) -> Any:
+    """A spreadsheet must not take a title for a formula."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA_STARTS) else value

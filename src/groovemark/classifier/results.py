@@ -1,0 +1,106 @@
+"""Results as a download: JSON lines and CSV page by page from the database, Parquet from a file a worker wrote."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Literal
+
+from fastapi.responses import StreamingResponse
+from sqlalchemy import RowMapping
+from starlette.concurrency import iterate_in_threadpool
+
+from groovemark.classifier.present import ResultRows
+from groovemark.db import batches, jobs, result_files
+from groovemark.db.result_files import ResultFileRow
+from groovemark.db.session import raw_connection
+from groovemark.dependencies import Services
+from groovemark.errors import Conflict, RequestRejected, Unavailable
+from groovemark.queue import queue
+
+ResultFormat = Literal["csv", "jsonl", "parquet"]
+MEDIA_TYPES: dict[ResultFormat, str] = {
+    "jsonl": "application/jsonl",
+    "csv": "text/csv; charset=utf-8",
+    "parquet": "application/vnd.apache.parquet",
+}
+_ACCEPTED: dict[str, ResultFormat] = {
+    "application/jsonl": "jsonl",
+    "application/x-ndjson": "jsonl",
+    "application/json": "jsonl",
+    "application/*": "jsonl",
+    "*/*": "jsonl",
+    "text/csv": "csv",
+    "text/*": "csv",
+    "application/vnd.apache.parquet": "parquet",
+}
+EXPORT = "export_results"
+ROWS_A_PAGE = 2_000
+FILE_WAIT_S = 30.0
+FILE_POLL_S = 0.1
+
+
+def negotiate(accept: str | None) -> ResultFormat:
+    """The first format of the Accept header that we have; JSON lines without one."""
+    for choice in (accept or "*/*").split(","):
+        chosen = _ACCEPTED.get(choice.partition(";")[0].strip().lower())
+        if chosen is not None:
+            return chosen
+    raise RequestRejected(f"Accept must be one of {', '.join(MEDIA_TYPES.values())}.")
+
+
+async def download(services: Services, batch: RowMapping, file_format: ResultFormat) -> StreamingResponse:
+    """Stream the succeeded items in constant memory; no connection is held while the client reads."""
+    if file_format == "parquet":
+        content: AsyncIterator[str | bytes] = await _written_file(services, batch)
+    else:
+        content = _lines(services, batch, file_format)
+    return StreamingResponse(
+        content,
+        media_type=MEDIA_TYPES[file_format],
+        headers={"Content-Disposition": f'attachment; filename="{batch["id"]}.{file_format}"'},
+    )
+
+
+async def _lines(services: Services, batch: RowMapping, file_format: ResultFormat) -> AsyncIterator[str | bytes]:
+    rows_of = ResultRows(model=batch["model"] or "@", labels=batch["labels"] or ())
+    if file_format == "csv":
+        yield rows_of.csv_lines([], header=True)
+    after: int | None = None
+    while True:
+        async with services.database.transaction() as connection:
+            rows = await batches.results(connection, batch["id"], after=after, limit=ROWS_A_PAGE)
+        if not rows:
+            return
+        if file_format == "csv":
+            yield rows_of.csv_lines(rows, header=False)
+        else:
+            yield "".join(rows_of.json_lines(rows))
+        after = rows[-1]["position"]
+
+
+async def _written_file(services: Services, batch: RowMapping) -> AsyncIterator[bytes]:
+    if batch["state"] not in batches.FINAL_STATES:
+        raise Conflict(f"The batch is {batch['state']}; Parquet is written at its end. Read results.jsonl until then.")
+    written = await _request_file(services, batch)
+    assert written.sha256 is not None  # noqa: S101  _request_file waits for it
+    return iterate_in_threadpool(services.storage.pieces(written.sha256))
+
+
+async def _request_file(services: Services, batch: RowMapping) -> ResultFileRow:
+    """Have a worker write the file, unless it is there, and wait for it."""
+    async with services.database.transaction() as connection:
+        found = await result_files.find(connection, batch["id"], "parquet")
+        if found is None or found.job_state in ("failed", "cancelled"):
+            job_id = await jobs.create(connection, kind=EXPORT, catalog_id=batch["catalog_id"])
+            if await result_files.request(connection, batch["id"], "parquet", job_id=job_id):
+                await queue.enqueue(await raw_connection(connection), EXPORT, job_id)
+    for _ in range(int(FILE_WAIT_S / FILE_POLL_S)):
+        async with services.database.transaction() as connection:
+            found = await result_files.find(connection, batch["id"], "parquet")
+        if found is not None and found.sha256 is not None:
+            return found
+        if found is not None and found.job_state == "failed":
+            break
+        await asyncio.sleep(FILE_POLL_S)
+    raise Unavailable("The Parquet file is not written yet; ask again in a moment.")

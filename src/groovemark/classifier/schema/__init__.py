@@ -1,0 +1,1 @@
+"""What the classifier's routes take and answer."""

@@ -1,0 +1,1 @@
+"""What the catalog knows: genres, and the titles of a genre."""

@@ -1,0 +1,1 @@
+"""What the genre routes answer."""

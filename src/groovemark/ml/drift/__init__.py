@@ -1,0 +1,1 @@
+"""What a batch looked like, in the words in which the training data is described."""

@@ -1,0 +1,14 @@
+"""Every job kind, once: kind -> handler."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+
+from groovemark.classifier import results, service, tasks
+from groovemark.context import Context
+
+TASKS: Mapping[str, Callable[[Context, uuid.UUID], Awaitable[None]]] = {
+    service.CLASSIFY: tasks.classify,
+    results.EXPORT: tasks.export,
+}
