@@ -1,0 +1,56 @@
+# Needs python 3.11 or 3.12 with venv, and make. Everything else is brought by `make setup`, which the others call.
+.PHONY: help run setup test check lint types imports api-description format openapi lock compose-env bench
+.DEFAULT_GOAL := help
+BIN := .venv/bin
+
+help:  ## list these targets
+	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | while IFS='	' read -r target what; do \
+	  printf '  make %-12s %s\n' "$$target" "$$what"; done
+
+run: setup  ## start PostgreSQL, the API and a worker; Ctrl-C stops them all
+	@exec $(BIN)/groovemark up --env-file env/local.env --env-file env/local.env
+
+setup:  ## build the environment in .venv alone
+	@sh env/bootstrap.sh
+
+test: setup  ## the whole test suite; ARGS='-k words -x' is handed to pytest
+	@$(BIN)/pytest $(ARGS)
+
+check: lint types imports api-description .venv/locks.checked  ## style, types, layering, openapi.json and locks
+
+lint: setup
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+
+types: setup
+	@$(BIN)/mypy
+
+imports: setup
+	@$(BIN)/lint-imports
+
+api-description: setup
+	@$(BIN)/groovemark openapi --output .venv/openapi.json
+	@diff -u openapi.json .venv/openapi.json || { \
+	  echo "groovemark: openapi.json is stale (- as it is, + as the code has it): run 'make openapi' and commit it." >&2; \
+	  exit 1; }
+
+.venv/locks.checked: pyproject.toml poetry.lock requirements.lock.txt env/lock.sh | setup
+	@sh env/lock.sh --check
+	@touch $@
+
+format: setup  ## put code in the house's form
+	@$(BIN)/ruff check --fix
+	@$(BIN)/ruff format
+
+openapi: setup  ## write openapi.json anew
+	@$(BIN)/groovemark openapi --output openapi.json
+
+lock: setup  ## bring both locks up to date with pyproject.toml
+	@sh env/lock.sh
+
+compose-env:  ## write the secrets that docker compose needs, once, into .env
+	@sh env/compose-secrets.sh
+
+bench:  ## list the benchmarks
+	@for file in bench/*.py; do \
+	  printf '  %s %-32s %s\n' $(BIN)/python "$$file" "$$(sed -n '1s/"""//gp' "$$file")"; done
