@@ -1,0 +1,1 @@
+"""What `groovemark up` shows on an empty database: invented rows and a few clips (see ATTRIBUTION.md)."""
