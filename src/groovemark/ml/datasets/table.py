@@ -1,0 +1,102 @@
+"""A labelled table of features, ready for training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from groovemark.errors import InputRejected
+from groovemark.ml.features.spec import FeatureSpec
+from groovemark.ml.features.tabular import FeatureTable
+
+Integers = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """n labelled tracks.
+
+    Attributes:
+        ids: (n,) as the source names the tracks.
+        labels: sorted; targets are (n,) numbers of labels.
+        groups: (n,) tracks of one group never stand on both sides of a split.
+        grouping: what a group is, in words.
+        splits: published (train, test) row lists by protocol, for data that comes with them; a third list, where
+            there is one, is for choosing settings.
+    """
+
+    name: str
+    table: FeatureTable
+    ids: tuple[str, ...]
+    labels: tuple[str, ...]
+    targets: Integers
+    groups: Integers
+    grouping: str
+    source: str
+    licence: str
+    splits: Mapping[str, tuple[tuple[Integers, ...], ...]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def take(self, rows: Integers) -> Dataset:
+        """The dataset of some of the rows, without published splits."""
+        return Dataset(
+            name=self.name,
+            table=take_rows(self.table, rows),
+            ids=tuple(self.ids[row] for row in rows),
+            labels=self.labels,
+            targets=self.targets[rows],
+            groups=self.groups[rows],
+            grouping=self.grouping,
+            source=self.source,
+            licence=self.licence,
+        )
+
+
+Reader = Callable[[Path], Dataset]
+
+
+def take_rows(table: FeatureTable, rows: Integers) -> FeatureTable:
+    """The rows of `table` with these numbers, in this order."""
+    texts = {name: [cells[row] for row in rows] for name, cells in table.texts.items()}
+    return FeatureTable(table.spec, table.numbers[rows], texts)
+
+
+def read_frame(path: Path) -> Any:
+    """The CSV as a pandas DataFrame in which only an empty cell is missing, and none may be."""
+    import pandas as pd
+
+    frame = pd.read_csv(path, keep_default_na=False, na_values=[""])
+    missing = frame.columns[frame.isna().any()]
+    if len(missing):
+        raise InputRejected(f"{path} has empty cells in the column {missing[0]}")
+    return frame
+
+
+def to_table(frame: Any, spec: FeatureSpec) -> FeatureTable:
+    """The columns of `spec` out of a DataFrame. Raises InputRejected when one is missing or not finite."""
+    missing = [column.name for column in spec.columns if column.name not in frame.columns]
+    if missing:
+        raise InputRejected(f"the training table lacks the column {missing[0]} of {spec.name}")
+    numbers = frame[list(spec.numeric_names)].to_numpy(dtype=np.float64)
+    if not np.isfinite(numbers).all():
+        raise InputRejected(f"the training table holds numbers that are not finite ({spec.name})")
+    return FeatureTable(spec, numbers, {name: frame[name].tolist() for name in spec.text_names})
+
+
+def number_labels(names: list[str]) -> tuple[tuple[str, ...], Integers]:
+    """The labels in sorted order, and the number of each row's label."""
+    labels, targets = np.unique(np.array(names), return_inverse=True)
+    return tuple(str(label) for label in labels), targets.astype(np.int64)
+
+
+def number_groups(keys: list[Any]) -> Integers:
+    """(n,) equal keys get equal numbers, in order of appearance."""
+    numbers: dict[Any, int] = {}
+    return np.array([numbers.setdefault(key, len(numbers)) for key in keys], dtype=np.int64)

@@ -1,0 +1,113 @@
+"""A boosted ensemble at work: members (one a fold), each with its own encoding and its own trees."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from groovemark.errors import ModelRejected
+from groovemark.ml.features.tabular import FeatureTable
+from groovemark.ml.models.base import ModelSpec
+from groovemark.ml.models.boosting.derive import DERIVATIONS
+from groovemark.ml.models.boosting.linear import NumberScores
+from groovemark.ml.models.boosting.tags import TagScores, find_words
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+BLOCK_ROWS = 10_000
+"""Rows worked on at a time, so that memory does not grow with the table."""
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """What a member's trees see: the derived numbers, and scores fitted on the member's fold."""
+
+    number_scores: NumberScores | None = None
+    tag_scores: TagScores | None = None
+
+    def matrix(self, numbers: NDArray[np.float64], words: csr_matrix | None) -> NDArray[np.float32]:
+        """(n, d) numbers and (n, v) words -> (n, d + scores), C-ordered.
+
+        float32 also hides that BLAS adds in another order for one row than for many: a row alone gets the same
+        scores as among others.
+        """
+        parts = [numbers]
+        if self.number_scores is not None:
+            parts.append(self.number_scores(numbers))
+        if self.tag_scores is not None:
+            parts.append(self.tag_scores(words))
+        return np.hstack(parts).astype(np.float32, order="C")
+
+
+@dataclass(frozen=True)
+class Member:
+    """One fold's model: boosters that differ only in their seed, and the temperature that calibrates them."""
+
+    encoding: Encoding
+    boosters: Sequence[Any]
+    temperature: float
+
+    def probabilities(self, matrix: NDArray[np.float32], threads: int) -> NDArray[np.float64]:
+        """(n, d) -> (n, k): softmax of the boosters' mean raw score over the temperature."""
+        scores = sum(
+            booster.predict(matrix, raw_score=True, num_threads=threads, validate_features=False)
+            for booster in self.boosters
+        )
+        return softmax(scores / (len(self.boosters) * self.temperature))
+
+
+class BoostedClassifier:
+    """A `Classifier`: the mean of its members' probabilities."""
+
+    def __init__(
+        self, spec: ModelSpec, members: Sequence[Member], vocabulary: Mapping[str, int], *, threads: int = 1
+    ) -> None:
+        self._spec = spec
+        self._members = tuple(members)
+        self._vocabulary = vocabulary
+        self._threads = threads
+
+    @property
+    def spec(self) -> ModelSpec:
+        return self._spec
+
+    def run(self, batch: FeatureTable, /) -> NDArray[np.float32]:
+        """(n, k) probabilities of the n rows. Raises ModelRejected for rows of another feature set."""
+        if batch.spec.sha256 != self._spec.features.sha256:
+            raise ModelRejected(
+                f"{self._spec.full_name} takes {self._spec.features.name}, these rows are {batch.spec.name}"
+            )
+        answer = np.empty((len(batch), len(self._spec.labels)), dtype=np.float32)
+        for start in range(0, len(batch), BLOCK_ROWS):
+            block = slice(start, start + BLOCK_ROWS)
+            answer[block] = self._run_block(
+                FeatureTable(
+                    batch.spec,
+                    np.ascontiguousarray(batch.numbers[block]),
+                    {name: cells[block] for name, cells in batch.texts.items()},
+                )
+            )
+        return answer
+
+    def close(self) -> None:
+        """Forget the trees."""
+        self._members = ()
+
+    def _run_block(self, block: FeatureTable) -> NDArray[np.float64]:
+        numbers = DERIVATIONS[block.spec.name](block)
+        words = find_words(block.texts["tags"], self._vocabulary) if self._vocabulary else None
+        total = np.zeros((len(block), len(self._spec.labels)))
+        for member in self._members:
+            total += member.probabilities(member.encoding.matrix(numbers, words), self._threads)
+        return np.asarray(total / total.sum(axis=1, keepdims=True))
+
+
+def softmax(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(n, k) scores -> (n, k) probabilities, each row summing to 1."""
+    powers = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True))

@@ -1,0 +1,49 @@
+"""Searching settings with optuna; the caller's loss must not see the rows that will be scored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+Ranges = Mapping[str, tuple[float, float]]
+"""Lowest and highest value of a setting, both included; two whole numbers make a whole-number range."""
+
+REPORT_EVERY = 5
+
+
+def search(
+    loss: Callable[[Mapping[str, Any]], float],
+    ranges: Ranges,
+    defaults: Mapping[str, Any],
+    *,
+    trials: int,
+    seed: int = 0,
+    report: Callable[[str], None] = lambda _: None,
+) -> dict[str, Any]:
+    """The values with the least loss among `trials`, of which the defaults are the first.
+
+    The tree-structured Parzen estimator with a fixed seed: the same loss gives the same answer. Real-valued ranges
+    are searched on a logarithmic scale.
+    """
+    if trials == 0 or not ranges:
+        return {}
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+    def objective(trial: Any) -> float:
+        value = loss({name: _suggest(trial, name, *limits) for name, limits in ranges.items()})
+        if (trial.number + 1) % REPORT_EVERY == 0:
+            report(f"{trial.number + 1} of {trials} settings tried")
+        return value
+
+    study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=seed, n_startup_trials=8))
+    study.enqueue_trial({name: defaults[name] for name in ranges})
+    study.optimize(objective, n_trials=trials)
+    return dict(study.best_params)
+
+
+def _suggest(trial: Any, name: str, low: float, high: float) -> int | float:
+    if isinstance(low, int) and isinstance(high, int):
+        return int(trial.suggest_int(name, low, high, log=low > 0))
+    return float(trial.suggest_float(name, low, high, log=True))
