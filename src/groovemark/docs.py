@@ -7,11 +7,15 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse
 from starlette.staticfiles import StaticFiles
 
+from groovemark.schema import describe_problem
+
 ASSETS = "/docs/assets"
 
 
 def add_docs(app: FastAPI) -> None:
     """`/docs` without a byte from another host."""
+    generate = app.openapi
+    app.openapi = lambda: app.openapi_schema or describe_problem(generate())  # type: ignore[method-assign]
     app.mount(ASSETS, StaticFiles(packages=[("fastapi_swagger", "resources")]), name="docs-assets")
 
     @app.get("/docs", include_in_schema=False)

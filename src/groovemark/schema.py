@@ -41,6 +41,16 @@ class Problem(BaseModel):
     errors: list[ErrorPlace] = Field(description="At most the first 100.")
 
 
+COMPONENTS = "#/components/schemas/{model}"
+
+
+def describe_problem(description: dict[str, Any]) -> dict[str, Any]:
+    """Add the error body to an OpenAPI description; FastAPI itself knows only bodies of application/json."""
+    schema = Problem.model_json_schema(by_alias=True, ref_template=COMPONENTS)
+    description["components"]["schemas"] |= {**schema.pop("$defs"), "Problem": schema}
+    return description
+
+
 def sample(package: str, name: str) -> Any:
     """The JSON sample `schema/response_json/<name>.json` of a resource."""
     text = resources.files(package).joinpath("schema", "response_json", f"{name}.json").read_text("utf-8")
@@ -75,7 +85,7 @@ def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {
         status: {
             "description": _ERRORS[status],
-            "content": {"application/problem+json": {"schema": Problem.model_json_schema()}},
+            "content": {"application/problem+json": {"schema": {"$ref": COMPONENTS.format(model="Problem")}}},
         }
         for status in statuses
     }

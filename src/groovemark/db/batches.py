@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import JSON, RowMapping, bindparam, text
+from sqlalchemy import RowMapping, bindparam, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 CHANNEL = "groovemark_batch"
@@ -340,8 +341,8 @@ async def finish(
               FROM batch_item WHERE batch_id = :id) AS count
         WHERE id = :id
     """).bindparams(
-        bindparam("error", type_=JSON(none_as_null=True)),
-        bindparam("input_summary", type_=JSON(none_as_null=True)),
+        bindparam("error", type_=JSONB(none_as_null=True)),
+        bindparam("input_summary", type_=JSONB(none_as_null=True)),
     )
     await connection.execute(
         statement, {"id": batch_id, "state": state, "error": error, "input_summary": input_summary}

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import JSON, bindparam, text
+from sqlalchemy import bindparam, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 
@@ -128,5 +129,5 @@ async def finish(
         UPDATE job SET state = :state, error = :error, finished_at = clock_timestamp(), lease_until = NULL,
                progress = CASE WHEN :state = 'succeeded' THEN 1 ELSE progress END
         WHERE id = :id
-    """).bindparams(bindparam("error", type_=JSON(none_as_null=True)))
+    """).bindparams(bindparam("error", type_=JSONB(none_as_null=True)))
     await connection.execute(statement, {"id": held.job_id, "state": state, "error": error})

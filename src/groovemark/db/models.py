@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from sqlalchemy import JSON, RowMapping, bindparam, text
+from sqlalchemy import RowMapping, bindparam, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 AUDIO_DEFAULT = "audio-default"
@@ -66,7 +67,7 @@ async def install(connection: AsyncConnection, new: NewModel) -> None:
         SET state = 'active', alias = excluded.alias, labels = excluded.labels, features = excluded.features,
             columns = excluded.columns, takes_audio = excluded.takes_audio, size_bytes = excluded.size_bytes,
             metrics = excluded.metrics
-    """).bindparams(bindparam("metrics", type_=JSON))
+    """).bindparams(bindparam("metrics", type_=JSONB))
     values = {field.name: getattr(new, field.name) for field in fields(new)}
     await connection.execute(
         statement, {**values, "labels": list(new.labels), "columns": list(new.columns), "metrics": dict(new.metrics)}

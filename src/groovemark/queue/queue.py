@@ -23,6 +23,7 @@ Handler = Callable[[uuid.UUID], Awaitable[None]]
 BATCH_SIZE = 1
 JOBS_AT_ONCE = 2
 RECONNECT_PAUSE_S = 1.0
+TRY_AGAIN_S = 5.0
 
 
 class NotNow(Exception):
@@ -101,6 +102,10 @@ def _entrypoint(handler: Handler) -> Callable[[Job], Awaitable[None]]:
             await handler(uuid.UUID(bytes=job.payload))
         except NotNow as error:
             raise RetryRequested(delay=timedelta(seconds=error.delay_s), reason=str(error)) from error
+        except Exception as error:
+            # A handler records a job's failure itself; if even that failed, the job must not be forgotten.
+            logger.exception("job %s: its end could not be recorded, trying again", uuid.UUID(bytes=job.payload))
+            raise RetryRequested(delay=timedelta(seconds=TRY_AGAIN_S), reason=type(error).__name__) from error
 
     return run
 
