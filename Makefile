@@ -8,7 +8,7 @@ help:  ## list these targets
 	  printf '  make %-12s %s\n' "$$target" "$$what"; done
 
 run: setup  ## start PostgreSQL, the API and a worker; Ctrl-C stops them all
-	@exec $(BIN)/groovemark up --env-file env/local.env --env-file env/local.env
+	@exec $(BIN)/groovemark up --env-file env/local.env
 
 setup:  ## build the environment in .venv alone
 	@sh env/bootstrap.sh
