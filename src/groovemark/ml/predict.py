@@ -92,9 +92,7 @@ def predict_audio(
             except AudioRejected as error:
                 yield TrackFailure(key, error.reason, error.message)
             else:
-                yield _classified(
-                    key, features, FeatureTable(spec, features.windows.astype(np.float64)), model
-                )
+                yield _classified(key, features, FeatureTable(spec, features.windows.astype(np.float64)), model)
             n_done += 1
             on_progress(n_done)
     finally:

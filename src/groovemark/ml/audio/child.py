@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable
 
@@ -50,6 +51,8 @@ def _answer(target: Target, line: bytes) -> tuple[bytes, bool]:
 def main() -> int:
     config = json.loads(sys.argv[1])
     confine.die_with(config["parent"])
+    # Ctrl-C reaches the whole process group; when to stop is for the parent to say.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     confine.limit_memory_and_files(config["memory_bytes"])

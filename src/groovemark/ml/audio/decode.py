@@ -54,13 +54,9 @@ def check_header(info: AudioInfo) -> None:
 
 def _check_duration(duration_s: float) -> None:
     if duration_s < SHORTEST_S:
-        raise AudioRejected(
-            "too_short", f"The audio lasts {duration_s:.2f} s; at least {SHORTEST_S} s are needed."
-        )
+        raise AudioRejected("too_short", f"The audio lasts {duration_s:.2f} s; at least {SHORTEST_S} s are needed.")
     if duration_s > LONGEST_S:
-        raise AudioRejected(
-            "too_long", f"The audio lasts over {LONGEST_S / 3600:.0f} h; cut it into shorter files."
-        )
+        raise AudioRejected("too_long", f"The audio lasts over {LONGEST_S / 3600:.0f} h; cut it into shorter files.")
 
 
 def mono_blocks(audio: AudioFile, sample_rate: int) -> Iterator[Waveform]:

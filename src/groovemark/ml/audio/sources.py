@@ -63,9 +63,7 @@ def _clean_title(title: str | None) -> str | None:
 
 
 def undecodable() -> AudioRejected:
-    return AudioRejected(
-        "undecodable", "The file is damaged or is no audio; export it again as wav, flac or mp3."
-    )
+    return AudioRejected("undecodable", "The file is damaged or is no audio; export it again as wav, flac or mp3.")
 
 
 def _unsupported(what: str) -> AudioRejected:
@@ -217,8 +215,12 @@ def open_audio(path: str | PathLike[str]) -> Iterator[AudioFile]:
 
     Raises AudioRejected where neither decoder knows it.
     """
-    # Unbuffered: libsndfile reads on from where the descriptor itself stands.
-    with Path(path).open("rb", buffering=0) as file:
+    try:
+        # Unbuffered: libsndfile reads on from where the descriptor itself stands.
+        file = Path(path).open("rb", buffering=0)
+    except OSError as error:
+        raise AudioRejected("undecodable", f"The file cannot be opened: {error.strerror}.") from error
+    with file:
         demuxer = _demuxer(file)
         audio: AudioFile = Container(file, demuxer) if demuxer else SndFile(file)
         with closing(audio):

@@ -24,9 +24,7 @@ class Analysis:
         self.n_fft = int(parameters["n_fft"])
         self.hop_length_samples = int(parameters["hop_length_samples"])
         self.n_mels = int(parameters["n_mels"])
-        self.tempo_aggregate: rhythm.Aggregate = (
-            "median" if parameters["tempo"] == "median onset strength" else "mean"
-        )
+        self.tempo_aggregate: rhythm.Aggregate = "median" if parameters["tempo"] == "median onset strength" else "mean"
 
     def _matrix(self, matrix: filterbanks.Matrix) -> Tensor:
         return torch.tensor(matrix, device=self.waveforms.device)

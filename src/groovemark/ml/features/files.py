@@ -51,7 +51,5 @@ def extract_file(path: str, spec_name: str) -> FileFeatures:
         ]
     features = np.stack(rows)
     if not np.isfinite(features).all():
-        raise AudioRejected(
-            "not_finite", "The audio holds samples that are not finite or far beyond full scale."
-        )
+        raise AudioRejected("not_finite", "The audio holds samples that are not finite or far beyond full scale.")
     return FileFeatures(features, title, n_samples / source.sample_rate)

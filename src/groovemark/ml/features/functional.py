@@ -119,9 +119,7 @@ def zero_crossing_rate(waveforms: Tensor, frame_length: int, hop_length_samples:
     half = frame_length // 2
     held = pad(waveforms[:, None], (half, half), mode="replicate")[:, 0]
     negative = held < -1e-10
-    crossings = pad(
-        (negative[:, 1:] != negative[:, :-1]).to(waveforms.dtype), (1, 0)
-    )  # (batch, time + n_fft)
+    crossings = pad((negative[:, 1:] != negative[:, :-1]).to(waveforms.dtype), (1, 0))  # (batch, time + n_fft)
     counts = _frame_sums(crossings, frame_length, hop_length_samples)  # (batch, frame)
     at_first_sample = crossings[:, : counts.shape[1] * hop_length_samples : hop_length_samples]
     return (counts - at_first_sample) / frame_length

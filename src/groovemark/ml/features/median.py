@@ -170,9 +170,7 @@ def running_median(samples: Tensor, width: int) -> Tensor:
     for start in range(0, groups, step):
         stop = min(start + step, groups)
         rows_of_wire = [
-            padded[
-                :, start * OUTPUTS_AT_ONCE + wire : (stop - 1) * OUTPUTS_AT_ONCE + wire + 1 : OUTPUTS_AT_ONCE
-            ]
+            padded[:, start * OUTPUTS_AT_ONCE + wire : (stop - 1) * OUTPUTS_AT_ONCE + wire + 1 : OUTPUTS_AT_ONCE]
             for wire in range(network.inputs)
         ]  # each (batch, group, lane)
         for number, median in enumerate(_run(network, rows_of_wire)):

@@ -26,7 +26,7 @@ ECHONEST_155 = FeatureSpec(
         *(Column(f"vect_{number}") for number in range(1, 149)),
     ),
 )
-"""The table of the Echo Nest / Million Song Dataset that seed 003 classifies: 157 columns with trackID and title."""
+"""The table of the Echo Nest / Million Song Dataset; 157 columns with trackID and title."""
 
 FMA_42 = FeatureSpec(
     name="fma-42",
@@ -44,9 +44,8 @@ FMA_42 = FeatureSpec(
 
 
 def _mean_and_variance(name: str, unit: str = "") -> tuple[Column, Column]:
-    return Column(f"{name}_mean", unit=unit), Column(
-        f"{name}_var", unit=f"{unit}²" if unit else "", minimum=0
-    )
+    mean = Column(f"{name}_mean", unit=unit)
+    return mean, Column(f"{name}_var", unit=f"{unit}²" if unit else "", minimum=0)
 
 
 GTZAN_57 = FeatureSpec(
@@ -65,6 +64,6 @@ GTZAN_57 = FeatureSpec(
         *(column for number in range(1, 21) for column in _mean_and_variance(f"mfcc{number}", "dB")),
     ),
 )
-"""Mean and variance over a clip, in the column order of the GTZAN table (without file name, length and label)."""
+"""Mean and variance over a clip, in the GTZAN table's order, without file name, length and label."""
 
 FEATURE_SETS = {spec.name: spec for spec in (ECHONEST_155, FMA_42, GTZAN_57)}
