@@ -11,7 +11,7 @@ from fastapi.routing import APIRoute
 from groovemark.db import clients
 from groovemark.db.clients import Caller
 from groovemark.dependencies import get_services
-from groovemark.errors import Forbidden, Unauthorized
+from groovemark.errors import DatabaseUnavailable, Forbidden, Unauthorized
 
 CREDENTIAL_BYTES_MAX = 512
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -43,7 +43,10 @@ async def _authenticate(request: Request) -> Caller:
         raise Unauthorized
     if "\0" in client_id:
         raise Unauthorized
-    async with get_services(request).database.transaction() as connection:
+    services = get_services(request)
+    if not services.clients_are_settled():
+        raise DatabaseUnavailable
+    async with services.database.transaction() as connection:
         caller = await clients.authenticate(connection, client_id, secret)
     if caller is None:
         raise Unauthorized

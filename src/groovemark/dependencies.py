@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -24,6 +25,7 @@ class Services:
     api_name: str
     version: str
     requires_worker: bool
+    clients_are_settled: Callable[[], bool]
 
 
 def get_services(request: Request) -> Services:

@@ -37,13 +37,19 @@ def problem(
     }
 
 
+def path_of(request: Request) -> str:
+    """The path alone: `request.url` puts the Host header before it, and fails when the query is not UTF-8."""
+    path: str = request.scope["path"]
+    return path
+
+
 def respond(request: Request, error: ServiceError, *, headers: Mapping[str, str] | None = None) -> JSONResponse:
     body = problem(
         code=error.code,
         status=error.status,
         title=error.title,
         detail=error.message,
-        instance=request.url.path,
+        instance=path_of(request),
         faults=[fault.as_dict() for fault in error.faults[:FAULTS_MAX]],
     )
     return JSONResponse(body, error.status, headers={**error.headers, **(headers or {})}, media_type=MEDIA_TYPE)
@@ -52,7 +58,7 @@ def respond(request: Request, error: ServiceError, *, headers: Mapping[str, str]
 async def _service_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, ServiceError)  # noqa: S101  Starlette calls it for nothing else
     if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        logger.warning("%s %s: %s", request.method, request.url.path, error.code)
+        logger.warning("%s %s: %s", request.method, shorten(path_of(request)), error.code)
     return respond(request, error)
 
 
@@ -79,8 +85,8 @@ async def _http_error(request: Request, error: Exception) -> Response:
         code=status.name.lower(),
         status=status,
         title=status.phrase,
-        detail=f"{request.method} {shorten(request.url.path)}: {status.phrase.lower()}.",
-        instance=request.url.path,
+        detail=f"{request.method} {shorten(path_of(request))}: {status.phrase.lower()}.",
+        instance=path_of(request),
         faults=[],
     )
     return JSONResponse(body, status, headers=dict(error.headers or {}), media_type=MEDIA_TYPE)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator
 from importlib.metadata import version
 
@@ -15,12 +17,17 @@ from groovemark.db.notices import Notices
 from groovemark.db.session import Database, create_engine
 from groovemark.dependencies import Services
 from groovemark.docs import add_docs
-from groovemark.errors import ConfigurationError
+from groovemark.errors import ConfigurationError, DatabaseUnavailable
 from groovemark.handlers import add_handlers
 from groovemark.ingest.uploads import UploadLimits
 from groovemark.storage.local import LocalStorage
 
+logger = logging.getLogger(__name__)
+
 VERSION = version("groovemark")
+SETTLE_EVERY_S = 1.0
+SETTLE_WITHIN_S = 5.0
+"""So long the service waits for its database before it listens without."""
 DESCRIPTION = """Post batches of music, CSV feature tables or audio files, and read back which genre each track is.
 
 Every call but the health checks needs the headers `client-id` and `client-secret`."""
@@ -57,8 +64,12 @@ async def _services(settings: Settings) -> AsyncIterator[Services]:
     if settings.postgres_uri is None:
         raise ConfigurationError("POSTGRES_URI is not set; `groovemark up` starts an embedded PostgreSQL and sets it.")
     database = Database(create_engine(settings.postgres_uri))
+    settled = asyncio.Event()
+    settling = asyncio.create_task(_settle_clients(database, settings, settled))
     try:
-        await _settle_clients(database, settings)
+        await asyncio.wait({settling}, timeout=SETTLE_WITHIN_S)
+        if settling.done():
+            settling.result()
         async with Notices(settings.postgres_uri, database) as notices:
             yield Services(
                 database=database,
@@ -73,13 +84,29 @@ async def _services(settings: Settings) -> AsyncIterator[Services]:
                 api_name=settings.api_name,
                 version=VERSION,
                 requires_worker=settings.require_worker,
+                clients_are_settled=settled.is_set,
             )
     finally:
+        settling.cancel()
         await database.close()
 
 
-async def _settle_clients(database: Database, settings: Settings) -> None:
-    """The configured client exists; the example's secret works nowhere but on loopback."""
+async def _settle_clients(database: Database, settings: Settings, settled: asyncio.Event) -> None:
+    """The configured client exists; the example's secret works nowhere but on loopback.
+
+    Waits for a database that is not there yet, or has an older schema. Nobody is let in before it is done.
+    """
+    while True:
+        if await database.is_current():
+            with contextlib.suppress(DatabaseUnavailable):
+                await _settle_clients_now(database, settings)
+                settled.set()
+                return
+        logger.warning("the database is not available or not of this schema, trying again")
+        await asyncio.sleep(SETTLE_EVERY_S)
+
+
+async def _settle_clients_now(database: Database, settings: Settings) -> None:
     async with database.transaction() as connection:
         if settings.client_id is not None and settings.client_secret is not None:
             await clients.ensure(connection, settings.client_id, settings.client_secret)

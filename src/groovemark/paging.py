@@ -3,43 +3,58 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
-from typing import Any
-from urllib.parse import urlencode
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any
+from urllib.parse import quote, urlencode
 
-from fastapi import Request
+from fastapi import Query, Request
 
 from groovemark.errors import RequestRejected
 
 LIMIT_MAX = 1_000
+CURSOR_CHARACTERS_MAX = 16_384
+"""A key holds a title, and a title of control characters takes six bytes each in JSON."""
+
+After = Annotated[
+    str | None, Query(max_length=CURSOR_CHARACTERS_MAX, description="From the Link header of the page before.")
+]
 
 
 def encode_cursor(*key: Any) -> str:
     """An opaque text for the last row's key."""
-    return base64.urlsafe_b64encode(json.dumps(key, ensure_ascii=False).encode()).decode().rstrip("=")
+    return base64.urlsafe_b64encode(json.dumps(key, ensure_ascii=False, default=str).encode()).decode().rstrip("=")
 
 
 def decode_cursor(cursor: str, *kinds: type) -> list[Any]:
     """The key again. Raises RequestRejected for anything that `encode_cursor` did not make."""
     try:
         key = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-    except (ValueError, binascii.Error, RecursionError) as error:
+        if not isinstance(key, list) or len(key) != len(kinds):
+            raise ValueError  # noqa: TRY301  as wrong as one that does not parse
+        return [_PARTS[kind](part) for kind, part in zip(kinds, key, strict=True)]
+    except (ValueError, TypeError, RecursionError) as error:
         raise RequestRejected("`after` must be taken from the Link header of the page before.") from error
-    if not isinstance(key, list) or [type(part) for part in key] != list(kinds):
-        raise RequestRejected("`after` must be taken from the Link header of the page before.")
-    if any(isinstance(part, int) and not -1 <= part < 2**63 for part in key):
-        raise RequestRejected("`after` must be taken from the Link header of the page before.")
-    if any(isinstance(part, str) and ("\0" in part or (not part.isascii() and _has_surrogate(part))) for part in key):
-        raise RequestRejected("`after` must be taken from the Link header of the page before.")
-    return key
 
 
-def _has_surrogate(text: str) -> bool:
-    return any("\ud800" <= character <= "\udfff" for character in text)
+def _number(part: Any) -> int:
+    if type(part) is not int or not -1 <= part < 2**63:
+        raise ValueError
+    return part
+
+
+def _text(part: Any) -> str:
+    if not isinstance(part, str) or "\0" in part:
+        raise ValueError
+    part.encode()  # JSON can spell lone surrogates, which no text of the database may hold
+    return part
+
+
+_PARTS: Mapping[type, Callable[[Any], Any]] = {int: _number, str: _text, uuid.UUID: lambda part: uuid.UUID(_text(part))}
 
 
 def next_link(request: Request, **changed: str) -> dict[str, str]:
     """The Link header, as a path: the Host header is the client's word and is never repeated."""
     query = {**request.query_params, **changed}
-    return {"Link": f'<{request.url.path}?{urlencode(query)}>; rel="next"'}
+    return {"Link": f'<{quote(request.scope["path"])}?{urlencode(query)}>; rel="next"'}

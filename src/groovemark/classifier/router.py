@@ -25,17 +25,15 @@ from groovemark.classifier.schema.predict_batch import REQUEST_BODY, Info, Predi
 from groovemark.db import batches
 from groovemark.dependencies import Services, ServicesDependency
 from groovemark.errors import Conflict, Fault
-from groovemark.handlers import FAULTS_MAX, MEDIA_TYPE, problem
+from groovemark.handlers import FAULTS_MAX, MEDIA_TYPE, path_of, problem
 from groovemark.ingest.uploads import receive_form
-from groovemark.paging import LIMIT_MAX, decode_cursor, encode_cursor, next_link
+from groovemark.paging import LIMIT_MAX, After, decode_cursor, encode_cursor, next_link
 from groovemark.schema import documented, errors
 
 PACKAGE = "groovemark.classifier"
 router = APIRouter(route_class=AuthenticatedRoute, tags=["classifier"])
 
 Limit = Annotated[int, Query(ge=1, le=LIMIT_MAX, description="Entries a page.")]
-After = Annotated[str | None, Query(max_length=8192, description="From the Link header of the page before.")]
-
 _PREDICT: dict[str, Any] = {
     "summary": "Classify a batch",
     "response_model": PredictBatchResponse,
@@ -64,15 +62,15 @@ async def predict_batch(
     otherwise, and always for audio, the answer is 202 with the batch. `Location` names the batch in every case.
     """
     patience_s = wait_s(prefer)
-    form = await receive_form(
+    async with receive_form(
         request.stream(),
         content_type=request.headers.get("content-type", ""),
         content_length=_content_length(request),
         storage=services.storage,
         limits=services.upload_limits,
-    )
-    submission = service.read_form(form)
-    batch_id = await service.accept(services, caller, submission)
+    ) as form:
+        submission = service.read_form(form)
+        batch_id = await service.accept(services, caller, submission, keep=form.keep)
     if submission.kind == "csv" and patience_s:
         await services.notices.wait(batch_id, timeout_s=patience_s)
     row = await service.find(services, caller, batch_id)
@@ -110,7 +108,7 @@ async def _rejected(request: Request, services: Services, row: Any, headers: dic
         status=error["status"],
         title=error["title"],
         detail=error["detail"],
-        instance=request.url.path,
+        instance=path_of(request),
         faults=[
             Fault(
                 fault["code"], fault["message"], item=fault["item"], line=fault["line"], column=fault["column"]
@@ -137,19 +135,12 @@ async def list_batches(
     after: After = None,
 ) -> BatchList:
     """All batches of the client's catalog, newest first."""
-    last = _batch_id(decode_cursor(after, str)[0]) if after else None
+    last = decode_cursor(after, uuid.UUID)[0] if after else None
     async with services.database.transaction() as connection:
         rows = await batches.page(connection, catalog_id=caller.catalog_id, after=last, limit=limit)
     if len(rows) == limit:
-        response.headers.update(next_link(request, after=encode_cursor(str(rows[-1]["id"]))))
+        response.headers.update(next_link(request, after=encode_cursor(rows[-1]["id"])))
     return BatchList(batches=[present.batch(row) for row in rows])
-
-
-def _batch_id(text: str) -> uuid.UUID | None:
-    try:
-        return uuid.UUID(text)
-    except ValueError:
-        return None
 
 
 @router.get(

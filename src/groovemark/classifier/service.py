@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from sqlalchemy import RowMapping
@@ -14,7 +16,7 @@ from groovemark.db.clients import Caller
 from groovemark.db.models import AUDIO_DEFAULT, ModelRow
 from groovemark.db.session import raw_connection
 from groovemark.dependencies import Services
-from groovemark.errors import Conflict, FileTypeRejected, NotFound, RequestRejected
+from groovemark.errors import Conflict, FileTypeRejected, NotFound, RequestRejected, shorten
 from groovemark.ingest.sniff import sniff
 from groovemark.ingest.uploads import ReceivedFile, ReceivedForm
 from groovemark.queue import queue
@@ -61,10 +63,14 @@ def read_form(form: ReceivedForm) -> Submission:
     )
 
 
-async def accept(services: Services, caller: Caller, submission: Submission) -> uuid.UUID:
-    """Record the batch and queue its job: both or neither."""
+async def accept(
+    services: Services, caller: Caller, submission: Submission, *, keep: Callable[[], None]
+) -> uuid.UUID:
+    """Have the files kept, then record the batch and queue its job: both or neither."""
     async with services.database.transaction() as connection:
         model = await _choose_model(connection, caller, submission)
+    await asyncio.to_thread(keep)
+    async with services.database.transaction() as connection:
         job_id = await jobs.create(connection, kind=CLASSIFY, catalog_id=caller.catalog_id)
         files = [_upload(file) for file in submission.files]
         manifest = [_upload(submission.manifest)] if submission.manifest else []
@@ -111,7 +117,8 @@ async def _choose_model(connection: AsyncConnection, caller: Caller, submission:
     known = await models.active(connection, catalog_id=caller.catalog_id, task=submission.task)
     if not known:
         tasks = await models.tasks(connection, catalog_id=caller.catalog_id)
-        raise RequestRejected(f"No model does the task '{submission.task}'; there are models for {', '.join(tasks)}.")
+        asked = shorten(submission.task)
+        raise RequestRejected(f"No model does the task '{asked}'; there are models for {', '.join(tasks)}.")
     if submission.model is not None:
         chosen = _named(known, submission.model)
         if submission.kind == "audio" and not chosen.takes_audio:
@@ -130,7 +137,7 @@ def _named(known: list[ModelRow], name: str) -> ModelRow:
         if name in (model.name, model.full_name):
             return model
     names = ", ".join(model.full_name for model in known)
-    raise RequestRejected(f"There is no model '{name[:128]}' for this task; installed are {names}.")
+    raise RequestRejected(f"There is no model '{shorten(name)}' for this task; installed are {names}.")
 
 
 async def find(services: Services, caller: Caller, batch_id: uuid.UUID) -> RowMapping:

@@ -13,6 +13,7 @@ def serve() -> None:
     """Serve the API on HOST and PORT, until SIGTERM."""
     import uvicorn
 
+    from groovemark.cli.protocol import LimitedProtocol
     from groovemark.main import create_app
 
     with clear_errors():
@@ -26,6 +27,9 @@ def serve() -> None:
             log_config=None,
             access_log=False,
             server_header=False,
+            http=LimitedProtocol,
+            ws="none",
+            headers=[("X-Content-Type-Options", "nosniff")],
             timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=10,
         )

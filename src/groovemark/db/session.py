@@ -59,6 +59,7 @@ def create_engine(uri: str, *, pool_size: int = 10) -> AsyncEngine:
         max_overflow=0,
         pool_timeout=CONNECT_TIMEOUT_S,
         pool_pre_ping=True,
+        hide_parameters=True,  # a logged error shows the statement, never what a client sent
     )
 
 
@@ -81,7 +82,9 @@ class Database:
             raise DatabaseUnavailable from error
         except (asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError) as error:
             raise DatabaseUnavailable from error
-        except asyncpg.exceptions.TooManyConnectionsError as error:
+        except (asyncpg.TooManyConnectionsError, asyncpg.InvalidAuthorizationSpecificationError) as error:
+            raise DatabaseUnavailable from error
+        except asyncpg.InvalidCatalogNameError as error:
             raise DatabaseUnavailable from error
         except DBAPIError as error:
             if error.connection_invalidated:

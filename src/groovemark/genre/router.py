@@ -13,7 +13,7 @@ from groovemark.db.listings import TitleKey
 from groovemark.dependencies import ServicesDependency
 from groovemark.genre import service
 from groovemark.genre.schema.genre import GenreListResponse, TitleListResponse
-from groovemark.paging import decode_cursor, encode_cursor, next_link
+from groovemark.paging import After, decode_cursor, encode_cursor, next_link
 from groovemark.schema import documented, errors
 
 PACKAGE = "groovemark.genre"
@@ -56,7 +56,7 @@ async def title_list(
     genre: Annotated[str, Query(max_length=255, pattern=r"^[^\x00]*$", description="A genre, in any case.")],
     task: Task = service.DEFAULT_TASK,
     limit: Annotated[int | None, Query(ge=1, le=PAGE_MAX, description="Titles a page; everything without it.")] = None,
-    after: Annotated[str | None, Query(max_length=8192, description="From the Link header.")] = None,
+    after: After = None,
 ) -> Response:
     """Titles of the tracks that carry the genre now: one entry a track, equal titles repeated, sorted."""
     label = await service.find_label(services, caller, task=task, name=genre)

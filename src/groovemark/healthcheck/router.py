@@ -55,7 +55,7 @@ async def live() -> LiveResponse:
 )
 async def ready(services: ServicesDependency) -> Response:
     """200 only when the database answers with the right schema and, where it is asked for, a worker is alive."""
-    database = await services.database.is_current()
+    database = services.clients_are_settled() and await services.database.is_current()
     worker: bool | None = None
     if services.requires_worker:
         worker = database and await _worker_is_alive(services)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from collections.abc import AsyncIterator
-from contextlib import ExitStack
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from groovemark.errors import MalformedRequest, RequestRejected, TooLarge
+from groovemark.errors import MalformedRequest, RequestRejected, TooLarge, shorten
+from groovemark.ingest.sniff import Content, sniff
 from groovemark.storage.local import IncomingObject, LocalStorage, StoredObject
 
 if TYPE_CHECKING:
@@ -25,7 +27,10 @@ FILE_FIELDS = frozenset({"csv_file", "files", "manifest"})
 _TEXT_BYTES_MAX = 4096
 _FILE_NAME_CHARACTERS_MAX = 500  # it becomes a track's external id, which an index row must hold
 _OTHER_PARTS_MAX = 8
-_FRAMING_BYTES = 64 * 1024  # boundaries and headers around a file of just the allowed size
+_FRAMING_BYTES = 64 * 1024  # boundaries and headers around a file of just the allowed size,
+_PART_FRAMING_BYTES = 1024  # and around each of many
+SILENCE_S = 60.0
+"""A client that sends nothing for so long is given up."""
 _PARSE_BYTES = 512 * 1024  # parsed at once, in a thread: enough to make the hop worth it
 
 
@@ -38,17 +43,22 @@ class UploadLimits:
 
     @property
     def body_bytes_max(self) -> int:
-        return max(self.csv_bytes_max, self.audio_request_bytes_max) + _FRAMING_BYTES
+        framing = _FRAMING_BYTES + _PART_FRAMING_BYTES * self.audio_files_max
+        return max(self.csv_bytes_max, self.audio_request_bytes_max) + framing
 
 
 @dataclass(frozen=True, slots=True)
 class ReceivedFile:
-    """A file that lies in the store. `head`: its first bytes."""
+    """A file of the form, complete. `head`: its first bytes."""
 
     field: str
     file_name: str
     head: bytes
-    stored: StoredObject
+    incoming: IncomingObject
+
+    @property
+    def stored(self) -> StoredObject:
+        return self.incoming.stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +69,13 @@ class ReceivedForm:
     def of(self, field: str) -> tuple[ReceivedFile, ...]:
         return tuple(file for file in self.files if file.field == field)
 
+    def keep(self) -> None:
+        """Move the files into the store; those of a form that is not kept vanish with it."""
+        for file in self.files:
+            file.incoming.commit()
 
+
+@asynccontextmanager
 async def receive_form(
     body: AsyncIterator[bytes],
     *,
@@ -67,11 +83,12 @@ async def receive_form(
     content_length: int | None,
     storage: LocalStorage,
     limits: UploadLimits,
-) -> ReceivedForm:
-    """Store the form's files and return what came.
+    silence_s: float = SILENCE_S,
+) -> AsyncIterator[ReceivedForm]:
+    """The form that came. Its files are removed at the end of the context, whatever happens, unless they were kept.
 
-    Raises TooLarge as soon as a limit is passed, MalformedRequest when the body is no multipart form, RequestRejected
-    for unknown fields. Whatever it raises, unfinished files are removed.
+    Raises TooLarge as soon as a limit is passed, MalformedRequest when the body is no multipart form or nothing of it
+    comes for `silence_s`, RequestRejected for unknown fields.
     """
     if content_length is not None and content_length > limits.body_bytes_max:
         raise TooLarge(f"The body has {content_length} bytes; at most {limits.body_bytes_max} are accepted.")
@@ -80,7 +97,7 @@ async def receive_form(
         parser = _parser(content_type, form)
         received = 0
         try:
-            async for piece in _gathered(body):
+            async for piece in _gathered(body, silence_s):
                 received += len(piece)
                 if received > limits.body_bytes_max:
                     raise TooLarge(f"The body has more than the {limits.body_bytes_max} bytes that are accepted.")
@@ -90,7 +107,7 @@ async def receive_form(
             raise MalformedRequest(f"The body is not a valid multipart form: {error}.") from error
         if not form.is_complete:
             raise MalformedRequest("The body ends in the middle of a part; was the connection cut?")
-        return form.result()
+        yield form.result()
 
 
 def _parser(content_type: str, form: _Form) -> MultipartParser:
@@ -104,17 +121,23 @@ def _parser(content_type: str, form: _Form) -> MultipartParser:
         raise MalformedRequest(f"The multipart boundary cannot be used: {error}.") from error
 
 
-async def _gathered(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The body in pieces of half a MiB instead of a network read each."""
-    pieces, size = [], 0
-    async for piece in body:
-        pieces.append(piece)
-        size += len(piece)
-        if size >= _PARSE_BYTES:
-            yield b"".join(pieces)
-            pieces, size = [], 0
-    if pieces:
-        yield b"".join(pieces)
+async def _gathered(body: AsyncIterator[bytes], silence_s: float) -> AsyncIterator[bytes]:
+    """The body in pieces of half a MiB instead of a network read each, however small those are."""
+    gathered = io.BytesIO()
+    while True:
+        try:
+            async with asyncio.timeout(silence_s):
+                piece = await anext(body, None)
+        except TimeoutError as error:
+            raise MalformedRequest(f"Nothing of the body came for {silence_s:g} s; was the connection cut?") from error
+        if piece is None:
+            break
+        gathered.write(piece)
+        if gathered.tell() >= _PARSE_BYTES:
+            yield gathered.getvalue()
+            gathered = io.BytesIO()
+    if gathered.tell():
+        yield gathered.getvalue()
 
 
 @dataclass
@@ -127,7 +150,6 @@ class _Part:
     file_name: str | None = None
     head: bytearray = field(default_factory=bytearray)
     incoming: IncomingObject | None = None
-    bytes_max: int = _TEXT_BYTES_MAX
 
 
 class _Form:
@@ -137,6 +159,7 @@ class _Form:
         self._storage, self._limits, self._cleanup = storage, limits, cleanup
         self._texts: dict[str, str] = {}
         self._files: list[ReceivedFile] = []
+        self._audio_bytes = 0
         self._parts = 0
         self._part = _Part()
         self._header = bytearray()
@@ -161,10 +184,11 @@ class _Form:
     def _begin(self) -> None:
         self._parts += 1
         if self._parts > self._limits.audio_files_max + _OTHER_PARTS_MAX:
-            raise TooLarge(
-                f"The form has more than {self._limits.audio_files_max} files; send a zip or several requests."
-            )
+            raise self._too_many()
         self._part = _Part()
+
+    def _too_many(self) -> TooLarge:
+        return TooLarge(f"The form has more than {self._limits.audio_files_max} files; send a zip or several requests.")
 
     def _end_header(self) -> None:
         if bytes(self._header).lower() == b"content-disposition":
@@ -178,7 +202,7 @@ class _Form:
             raise MalformedRequest("A part of the form has no name.")
         if name not in TEXT_FIELDS | FILE_FIELDS:
             known = ", ".join(sorted(TEXT_FIELDS | FILE_FIELDS))
-            raise RequestRejected(f"The form has an unknown field '{name[:64]}'; known are {known}.")
+            raise RequestRejected(f"The form has an unknown field '{shorten(name)}'; known are {known}.")
         self._part.name = name
         if name in FILE_FIELDS and b"filename" in options:
             self._open_file(options[b"filename"].decode("utf-8", "replace"))
@@ -188,37 +212,57 @@ class _Form:
         if len(file_name) > _FILE_NAME_CHARACTERS_MAX:
             raise RequestRejected(f"A file name has more than {_FILE_NAME_CHARACTERS_MAX} characters.")
         part.file_name = "".join(character if character.isprintable() else "�" for character in file_name)
-        part.bytes_max = {
-            "csv_file": self._limits.csv_bytes_max,
-            "files": self._limits.audio_request_bytes_max,
-            "manifest": self._limits.audio_file_bytes_max,
-        }[part.name]
         part.incoming = self._cleanup.enter_context(self._storage.receive())
 
     def _data(self, data: bytes, start: int, end: int) -> None:
         part, piece = self._part, memoryview(data)[start:end]
-        if part.incoming is None:
-            part.text += piece
-            size = len(part.text)
-        else:
+        if part.incoming is not None:
             if len(part.head) < HEAD_BYTES:
                 part.head += piece[: HEAD_BYTES - len(part.head)]
-            part.incoming.write(bytes(piece))
-            size = part.incoming.size_bytes
-        if size > part.bytes_max:
-            raise TooLarge(
-                f"'{part.file_name or part.name}' has more than the {part.bytes_max} bytes that are accepted."
-            )
+            part.incoming.write(piece)
+            self._refuse_oversize(part, part.incoming.size_bytes, len(piece))
+        elif part.name in FILE_FIELDS:
+            raise RequestRejected(f"'{part.name}' must be a file: give it a file name (curl: -F {part.name}=@FILE).")
+        else:
+            part.text += piece
+            if len(part.text) > _TEXT_BYTES_MAX:
+                raise TooLarge(f"'{part.name}' has more than the {_TEXT_BYTES_MAX} bytes that are accepted.")
+
+    def _refuse_oversize(self, part: _Part, size: int, more: int) -> None:
+        limits = self._limits
+        if part.name == "csv_file":
+            most = limits.csv_bytes_max
+        else:
+            self._audio_bytes += more
+            most = limits.audio_file_bytes_max
+            if size > most and part.name == "files" and sniff(bytes(part.head)) is Content.ZIP:
+                most = limits.audio_request_bytes_max
+        if size > most:
+            raise TooLarge(f"'{part.file_name or part.name}' has more than the {most} bytes that are accepted.")
+        if self._audio_bytes > limits.audio_request_bytes_max:
+            raise TooLarge(f"The files have more than the {limits.audio_request_bytes_max} bytes that are accepted.")
 
     def _end(self) -> None:
         part = self._part
         if part.incoming is not None and part.file_name is not None:
-            if part.file_name or part.incoming.size_bytes:  # an empty file input of an HTML form is no file
-                self._files.append(ReceivedFile(part.name, part.file_name, bytes(part.head), part.incoming.commit()))
+            self._end_file(part.incoming, part.file_name)
         elif part.name in TEXT_FIELDS:
-            self._texts[part.name] = part.text.decode("utf-8", "replace").strip()
-        elif part.text:
-            raise RequestRejected(f"'{part.name}' must be a file: give it a file name (curl: -F {part.name}=@FILE).")
+            text = part.text.decode("utf-8", "replace").strip()
+            if not text.isprintable():  # a NUL, above all, which no text of the database may hold
+                raise RequestRejected(f"'{part.name}' holds characters that cannot be printed.")
+            self._texts[part.name] = text
+
+    def _end_file(self, incoming: IncomingObject, file_name: str) -> None:
+        part = self._part
+        if not file_name:
+            incoming.discard()
+            if incoming.size_bytes:
+                raise RequestRejected(f"A file of '{part.name}' has no name.")
+            return  # an empty file input of an HTML form is no file
+        incoming.finish()
+        self._files.append(ReceivedFile(part.name, file_name, bytes(part.head), incoming))
+        if part.name == "files" and sum(file.field == "files" for file in self._files) > self._limits.audio_files_max:
+            raise self._too_many()
 
     def _complete(self) -> None:
         self.is_complete = True

@@ -32,6 +32,9 @@ class StoredObject:
 class IncomingObject:
     """A file being written. Leaving the context without `commit` removes it."""
 
+    stored: StoredObject
+    """What it is; known once it is finished."""
+
     def __init__(self, storage: LocalStorage) -> None:
         self._storage = storage
         self._path = storage.incoming / uuid.uuid4().hex
@@ -39,7 +42,7 @@ class IncomingObject:
         self._file = self._path.open("xb", buffering=0)
         self.size_bytes = 0
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Raises StorageFull when the disk has no room."""
         try:
             written = 0
@@ -50,18 +53,30 @@ class IncomingObject:
         self._hash.update(data)
         self.size_bytes += len(data)
 
-    def commit(self) -> StoredObject:
-        """Durable under its final name from here on."""
-        sha256 = self._hash.hexdigest()
-        target = self._storage.path(sha256)
+    def finish(self) -> None:
+        """All bytes are there and on the disk; the file takes no more, and no descriptor is held."""
         try:
             os.fsync(self._file.fileno())
-            self._file.close()
-            target.parent.mkdir(parents=True, exist_ok=True)
-            self._path.replace(target)
         except OSError as error:
             raise _storage_error(error) from error
-        return StoredObject(sha256, self.size_bytes)
+        self._file.close()
+        self.stored = StoredObject(self._hash.hexdigest(), self.size_bytes)
+
+    def commit(self) -> StoredObject:
+        """Durable under its final name from here on."""
+        if not self._file.closed:
+            self.finish()
+        target = self._storage.path(self.stored.sha256)
+        try:
+            is_new = not target.parent.exists()
+            target.parent.mkdir(parents=True, exist_ok=True)
+            self._path.replace(target)
+            _sync_folder(target.parent)
+            if is_new:
+                _sync_folder(target.parent.parent)
+        except OSError as error:
+            raise _storage_error(error) from error
+        return self.stored
 
     def discard(self) -> None:
         with suppress(OSError):
@@ -112,6 +127,15 @@ def _pieces(path: Path) -> Iterator[bytes]:
     with path.open("rb") as file:
         while piece := file.read(COPY_BYTES):
             yield piece
+
+
+def _sync_folder(folder: Path) -> None:
+    """A name is as durable as its folder."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _storage_error(error: OSError) -> Exception:
