@@ -16,12 +16,51 @@ depends_on = None
 
 def upgrade() -> None:
     op.create_table(
+        "batch_item",
+        sa.Column("batch_id", sa.Uuid(), nullable=False),
+        sa.Column("position", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("external_id", sa.Text(), nullable=True),
+        sa.Column("title", sa.Text(), nullable=True),
+        sa.Column("line", sa.Integer(), nullable=True),
+        sa.Column("upload_number", sa.Integer(), nullable=True),
+        sa.Column("member", sa.Text(), nullable=True),
+        sa.Column("state", sa.Text(), server_default="pending", nullable=False),
+        sa.CheckConstraint("state IN ('pending', 'succeeded', 'failed', 'cancelled')", name="state_known"),
+        sa.PrimaryKeyConstraint("batch_id", "position"),
+    )
+    op.create_index("batch_item_by_state", "batch_item", ["batch_id", "state", "position"], unique=False)
+    op.create_table(
         "catalog",
         sa.Column("id", sa.Integer(), sa.Identity(always=False), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("name"),
+    )
+    op.create_table(
+        "prediction",
+        sa.Column("batch_id", sa.Uuid(), nullable=False),
+        sa.Column("position", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("track_id", sa.BigInteger(), nullable=False),
+        sa.Column("model_version_id", sa.Integer(), nullable=False),
+        sa.Column("label", sa.Text(), nullable=False),
+        sa.Column("confidence", sa.REAL(), nullable=False),
+        sa.Column("probabilities", postgresql.ARRAY(sa.REAL()), nullable=False),
+        sa.Column("segments", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.PrimaryKeyConstraint("batch_id", "position"),
+    )
+    op.create_index("prediction_by_track", "prediction", ["track_id"], unique=False)
+    op.create_table(
+        "track",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
+        sa.Column("catalog_id", sa.Integer(), nullable=False),
+        sa.Column("external_id", sa.Text(), nullable=False),
+        sa.Column("title", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("catalog_id", "external_id"),
     )
     op.create_table(
         "worker",
@@ -45,6 +84,25 @@ def upgrade() -> None:
             ["catalog.id"],
         ),
         sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_table(
+        "current_label",
+        sa.Column("track_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("task", sa.Text(), nullable=False),
+        sa.Column("catalog_id", sa.Integer(), nullable=False),
+        sa.Column("label", sa.Text(), nullable=False),
+        sa.Column("title", sa.Text(collation="C"), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["track_id"],
+            ["track.id"],
+        ),
+        sa.PrimaryKeyConstraint("track_id", "task"),
+    )
+    op.create_index(
+        "current_label_listing",
+        "current_label",
+        ["catalog_id", "task", "label", sa.literal_column("left(title, 500)"), "track_id"],
+        unique=False,
     )
     op.create_table(
         "job",
@@ -111,21 +169,6 @@ def upgrade() -> None:
         sa.UniqueConstraint("catalog_id", "name", "version", postgresql_nulls_not_distinct=True),
     )
     op.create_table(
-        "track",
-        sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
-        sa.Column("catalog_id", sa.Integer(), nullable=False),
-        sa.Column("external_id", sa.Text(), nullable=False),
-        sa.Column("title", sa.Text(), nullable=False),
-        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
-        sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["catalog_id"],
-            ["catalog.id"],
-        ),
-        sa.PrimaryKeyConstraint("id"),
-        sa.UniqueConstraint("catalog_id", "external_id"),
-    )
-    op.create_table(
         "batch",
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("catalog_id", sa.Integer(), nullable=False),
@@ -188,25 +231,6 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_client_secret_client_id"), "client_secret", ["client_id"], unique=False)
     op.create_table(
-        "current_label",
-        sa.Column("track_id", sa.BigInteger(), autoincrement=False, nullable=False),
-        sa.Column("task", sa.Text(), nullable=False),
-        sa.Column("catalog_id", sa.Integer(), nullable=False),
-        sa.Column("label", sa.Text(), nullable=False),
-        sa.Column("title", sa.Text(collation="C"), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["track_id"],
-            ["track.id"],
-        ),
-        sa.PrimaryKeyConstraint("track_id", "task"),
-    )
-    op.create_index(
-        "current_label_listing",
-        "current_label",
-        ["catalog_id", "task", "label", sa.literal_column("left(title, 500)"), "track_id"],
-        unique=False,
-    )
-    op.create_table(
         "batch_fault",
         sa.Column("batch_id", sa.Uuid(), nullable=False),
         sa.Column("number", sa.Integer(), autoincrement=False, nullable=False),
@@ -250,50 +274,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("batch_id", "number"),
     )
     op.create_index(op.f("ix_upload_sha256"), "upload", ["sha256"], unique=False)
-    op.create_table(
-        "batch_item",
-        sa.Column("batch_id", sa.Uuid(), nullable=False),
-        sa.Column("position", sa.Integer(), autoincrement=False, nullable=False),
-        sa.Column("external_id", sa.Text(), nullable=True),
-        sa.Column("title", sa.Text(), nullable=True),
-        sa.Column("line", sa.Integer(), nullable=True),
-        sa.Column("upload_number", sa.Integer(), nullable=True),
-        sa.Column("member", sa.Text(), nullable=True),
-        sa.Column("state", sa.Text(), server_default="pending", nullable=False),
-        sa.CheckConstraint("state IN ('pending', 'succeeded', 'failed', 'cancelled')", name="state_known"),
-        sa.ForeignKeyConstraint(
-            ["batch_id", "upload_number"],
-            ["upload.batch_id", "upload.number"],
-        ),
-        sa.ForeignKeyConstraint(["batch_id"], ["batch.id"], ondelete="CASCADE"),
-        sa.PrimaryKeyConstraint("batch_id", "position"),
-    )
-    op.create_index("batch_item_by_state", "batch_item", ["batch_id", "state", "position"], unique=False)
-    op.create_table(
-        "prediction",
-        sa.Column("batch_id", sa.Uuid(), nullable=False),
-        sa.Column("position", sa.Integer(), autoincrement=False, nullable=False),
-        sa.Column("track_id", sa.BigInteger(), nullable=False),
-        sa.Column("model_version_id", sa.Integer(), nullable=False),
-        sa.Column("label", sa.Text(), nullable=False),
-        sa.Column("confidence", sa.REAL(), nullable=False),
-        sa.Column("probabilities", postgresql.ARRAY(sa.REAL()), nullable=False),
-        sa.Column("segments", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
-        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["batch_id", "position"], ["batch_item.batch_id", "batch_item.position"], ondelete="CASCADE"
-        ),
-        sa.ForeignKeyConstraint(
-            ["model_version_id"],
-            ["model_version.id"],
-        ),
-        sa.ForeignKeyConstraint(
-            ["track_id"],
-            ["track.id"],
-        ),
-        sa.PrimaryKeyConstraint("batch_id", "position"),
-    )
-    op.create_index("prediction_by_track", "prediction", ["track_id"], unique=False)
     _run_script(install_sql())
 
 
@@ -305,26 +285,26 @@ def _run_script(script: str) -> None:
 
 def downgrade() -> None:
     _run_script(uninstall_sql())
-    op.drop_index("prediction_by_track", table_name="prediction")
-    op.drop_table("prediction")
-    op.drop_index("batch_item_by_state", table_name="batch_item")
-    op.drop_table("batch_item")
     op.drop_index(op.f("ix_upload_sha256"), table_name="upload")
     op.drop_table("upload")
     op.drop_table("result_file")
     op.drop_index("batch_fault_by_item", table_name="batch_fault")
     op.drop_table("batch_fault")
-    op.drop_index("current_label_listing", table_name="current_label")
-    op.drop_table("current_label")
     op.drop_index(op.f("ix_client_secret_client_id"), table_name="client_secret")
     op.drop_table("client_secret")
     op.drop_index("batch_newest_first", table_name="batch")
     op.drop_table("batch")
-    op.drop_table("track")
     op.drop_table("model_version")
     op.drop_table("label_count")
     op.drop_index(op.f("ix_job_catalog_id"), table_name="job")
     op.drop_table("job")
+    op.drop_index("current_label_listing", table_name="current_label")
+    op.drop_table("current_label")
     op.drop_table("client")
     op.drop_table("worker")
+    op.drop_table("track")
+    op.drop_index("prediction_by_track", table_name="prediction")
+    op.drop_table("prediction")
     op.drop_table("catalog")
+    op.drop_index("batch_item_by_state", table_name="batch_item")
+    op.drop_table("batch_item")
