@@ -171,7 +171,8 @@ async def page(
     connection: AsyncConnection, *, catalog_id: int, after: uuid.UUID | None, limit: int
 ) -> Sequence[RowMapping]:
     """Newest first; `after` is the last id of the page before."""
-    behind = "AND (batch.created_at, batch.id) < (SELECT created_at, id FROM batch own WHERE own.id = :after AND own.catalog_id = :catalog_id)"
+    behind = """AND (batch.created_at, batch.id) < (
+        SELECT created_at, id FROM batch last WHERE last.id = :after AND last.catalog_id = :catalog_id)"""
     found = await connection.execute(
         text(f"""{_SELECT} WHERE batch.catalog_id = :catalog_id {behind if after else ""}
             ORDER BY batch.created_at DESC, batch.id DESC LIMIT :limit"""),
