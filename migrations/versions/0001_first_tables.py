@@ -38,6 +38,21 @@ def upgrade() -> None:
         sa.UniqueConstraint("name"),
     )
     op.create_table(
+        "current_label",
+        sa.Column("track_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("task", sa.Text(), nullable=False),
+        sa.Column("catalog_id", sa.Integer(), nullable=False),
+        sa.Column("label", sa.Text(), nullable=False),
+        sa.Column("title", sa.Text(collation="C"), nullable=False),
+        sa.PrimaryKeyConstraint("track_id", "task"),
+    )
+    op.create_index(
+        "current_label_listing",
+        "current_label",
+        ["catalog_id", "task", "label", sa.literal_column("left(title, 500)"), "track_id"],
+        unique=False,
+    )
+    op.create_table(
         "prediction",
         sa.Column("batch_id", sa.Uuid(), nullable=False),
         sa.Column("position", sa.Integer(), autoincrement=False, nullable=False),
@@ -50,7 +65,6 @@ def upgrade() -> None:
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.PrimaryKeyConstraint("batch_id", "position"),
     )
-    op.create_index("prediction_by_track", "prediction", ["track_id"], unique=False)
     op.create_table(
         "track",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
@@ -84,25 +98,6 @@ def upgrade() -> None:
             ["catalog.id"],
         ),
         sa.PrimaryKeyConstraint("id"),
-    )
-    op.create_table(
-        "current_label",
-        sa.Column("track_id", sa.BigInteger(), autoincrement=False, nullable=False),
-        sa.Column("task", sa.Text(), nullable=False),
-        sa.Column("catalog_id", sa.Integer(), nullable=False),
-        sa.Column("label", sa.Text(), nullable=False),
-        sa.Column("title", sa.Text(collation="C"), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["track_id"],
-            ["track.id"],
-        ),
-        sa.PrimaryKeyConstraint("track_id", "task"),
-    )
-    op.create_index(
-        "current_label_listing",
-        "current_label",
-        ["catalog_id", "task", "label", sa.literal_column("left(title, 500)"), "track_id"],
-        unique=False,
     )
     op.create_table(
         "job",
@@ -298,13 +293,12 @@ def downgrade() -> None:
     op.drop_table("label_count")
     op.drop_index(op.f("ix_job_catalog_id"), table_name="job")
     op.drop_table("job")
-    op.drop_index("current_label_listing", table_name="current_label")
-    op.drop_table("current_label")
     op.drop_table("client")
     op.drop_table("worker")
     op.drop_table("track")
-    op.drop_index("prediction_by_track", table_name="prediction")
     op.drop_table("prediction")
+    op.drop_index("current_label_listing", table_name="current_label")
+    op.drop_table("current_label")
     op.drop_table("catalog")
     op.drop_index("batch_item_by_state", table_name="batch_item")
     op.drop_table("batch_item")

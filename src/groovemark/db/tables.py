@@ -250,7 +250,6 @@ class Prediction(Base):
     """
 
     __tablename__ = "prediction"
-    __table_args__ = (Index("prediction_by_track", "track_id"),)
     batch_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
     position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     track_id: Mapped[int] = mapped_column(BigInteger)
@@ -280,7 +279,7 @@ class CurrentLabel(Base):
             "track_id",
         ),
     )
-    track_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("track.id"), primary_key=True, autoincrement=False)
+    track_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     task: Mapped[str] = mapped_column(primary_key=True)
     catalog_id: Mapped[int] = mapped_column(Integer)
     label: Mapped[str]
