@@ -46,7 +46,7 @@ DEEDS = {
     "raise": lambda: _raise(RuntimeError("a bug")),
     "reject": lambda: _raise(AudioRejected("too_short", "The audio lasts 0.10 s.")),
     "spin": lambda: _busy(1e9),
-    "busy": lambda: _busy(0.7),
+    "busy": lambda: _busy(0.5),
     "sleep": lambda: time.sleep(60),
     "slow": lambda: time.sleep(0.3),
     "swell": lambda: np.zeros(1 << 30, dtype=np.float32),

@@ -70,8 +70,8 @@ def test_a_file_that_hangs_its_process_is_timed_out_and_the_next_succeeds(sandbo
 
 
 def test_the_processor_time_of_earlier_files_does_not_count(sandbox):
-    shared = sandbox(cpu_s=2)
-    for _ in range(5):
+    shared = sandbox(cpu_s=1)
+    for _ in range(4):
         assert shared.call("/music/busy", "fma-42").duration_s == 12.5
 
 

@@ -14,7 +14,7 @@ from groovemark.ml.features.sets import FMA_42
 
 
 def test_a_long_track_is_cut_into_windows_and_each_has_the_features_of_its_part(tmp_path):
-    track = np.concatenate([synthesize("music", 30.0), synthesize("noise", 30.0), synthesize("sweep", 16.0)])
+    track = np.concatenate([synthesize("music", 30.0), synthesize("sweep", 16.0)])
     soundfile.write(tmp_path / "track.flac", track, SAMPLE_RATE)
     found = extract_file(str(tmp_path / "track.flac"), "fma-42")
     decoded = torch.from_numpy(decode(tmp_path / "track.flac", SAMPLE_RATE))
@@ -22,7 +22,7 @@ def test_a_long_track_is_cut_into_windows_and_each_has_the_features_of_its_part(
     parts = [decoded[None, start : start + window] for start in range(0, len(track), window)]
     expected = torch.cat([Extractor(FMA_42).extract(part) for part in parts]).numpy()
     assert found.windows.tobytes() == expected.tobytes()
-    assert found.duration_s == pytest.approx(76.0)
+    assert found.duration_s == pytest.approx(46.0)
 
 
 def test_a_track_of_one_second_and_eight_channels_has_features(tmp_path):

@@ -6,12 +6,12 @@ pass. FFmpeg gets an open file, one demuxer and no protocol: no playlist or refe
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from io import FileIO
 from os import PathLike
-from pathlib import Path
 from typing import Any, Protocol
 
 import av
@@ -217,7 +217,7 @@ def open_audio(path: str | PathLike[str]) -> Iterator[AudioFile]:
     """
     try:
         # Unbuffered: libsndfile reads on from where the descriptor itself stands.
-        file = Path(path).open("rb", buffering=0)
+        file = FileIO(os.fspath(path))
     except OSError as error:
         raise AudioRejected("undecodable", f"The file cannot be opened: {error.strerror}.") from error
     with file:

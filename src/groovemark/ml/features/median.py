@@ -157,8 +157,7 @@ def running_median(samples: Tensor, width: int) -> Tensor:
         width: odd number of rows; windows that reach over an end see the samples mirrored there.
 
     Returns:
-        (batch, row, lane). Same as scipy.ndimage.median_filter(size=(1, width, 1), mode="reflect"), bit for
-        bit.
+        (batch, row, lane): the bits of scipy.ndimage.median_filter(size=(1, width, 1), mode="reflect").
     """
     network = build(width)
     batch, rows, lanes = samples.shape

@@ -39,8 +39,7 @@ def onset_strength(mel_db: Tensor, *, aggregate: Aggregate, lead_frames: int) ->
 
 
 def mean_autocorrelation(strength: Tensor, n_lags: int) -> Tensor:
-    """Autocorrelation of the onset strength around each frame, normalised to 1 at lag 0, averaged over the
-    frames.
+    """Mean over the frames of the onset strength's autocorrelation around each, which is 1 at lag 0.
 
     The inverse transform is linear, so it runs once, on the mean of the normalised power spectra.
 
