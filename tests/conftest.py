@@ -12,6 +12,7 @@ import uuid
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import httpx
 import pytest
@@ -20,7 +21,7 @@ from groovemark.cli.db import upgrade_schema
 from groovemark.db import clients, embedded
 from groovemark.db.session import Database, connect, create_engine
 
-READY_WITHIN_S = 60
+READY_WITHIN_S = 300
 
 
 @dataclass(frozen=True)
@@ -43,10 +44,13 @@ class Server:
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    home = tmp_path_factory.mktemp("postgres")
-    yield Server(embedded.start(home).uri)
-    embedded.stop(home)
+def postgres() -> Iterator[Server]:
+    # pytest's own folders are closed to other users, and PostgreSQL refuses to run as root.
+    with TemporaryDirectory(prefix="groovemark-") as folder:
+        home = Path(folder)
+        home.chmod(0o755)
+        yield Server(embedded.start(home).uri)
+        embedded.stop(home)
 
 
 @pytest.fixture(scope="session")

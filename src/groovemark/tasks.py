@@ -5,10 +5,10 @@ from __future__ import annotations
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 
-from groovemark.classifier import results, service, tasks
+from groovemark.classifier import kinds, tasks
 from groovemark.context import Context
 
 TASKS: Mapping[str, Callable[[Context, uuid.UUID], Awaitable[None]]] = {
-    service.CLASSIFY: tasks.classify,
-    results.EXPORT: tasks.export,
+    kinds.CLASSIFY: tasks.classify,
+    kinds.EXPORT: tasks.export,
 }

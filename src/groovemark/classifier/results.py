@@ -10,6 +10,7 @@ from fastapi.responses import StreamingResponse
 from sqlalchemy import RowMapping
 from starlette.concurrency import iterate_in_threadpool
 
+from groovemark.classifier.kinds import EXPORT
 from groovemark.classifier.present import ResultRows
 from groovemark.db import batches, jobs, result_files
 from groovemark.db.result_files import ResultFileRow
@@ -34,7 +35,6 @@ _ACCEPTED: dict[str, ResultFormat] = {
     "text/*": "csv",
     "application/vnd.apache.parquet": "parquet",
 }
-EXPORT = "export_results"
 ROWS_A_PAGE = 2_000
 FILE_WAIT_S = 30.0
 FILE_POLL_S = 0.1

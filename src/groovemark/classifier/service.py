@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from groovemark.classifier.kinds import CLASSIFY
 from groovemark.db import batches, jobs, models
 from groovemark.db.batches import NewBatch, NewItem, NewUpload
 from groovemark.db.clients import Caller
@@ -21,7 +22,6 @@ from groovemark.ingest.sniff import sniff
 from groovemark.ingest.uploads import ReceivedFile, ReceivedForm
 from groovemark.queue import queue
 
-CLASSIFY = "classify"
 CSV_SUFFIXES = (".csv", ".csv.gz")
 DEFAULT_TASK = "genre"
 
@@ -63,9 +63,7 @@ def read_form(form: ReceivedForm) -> Submission:
     )
 
 
-async def accept(
-    services: Services, caller: Caller, submission: Submission, *, keep: Callable[[], None]
-) -> uuid.UUID:
+async def accept(services: Services, caller: Caller, submission: Submission, *, keep: Callable[[], None]) -> uuid.UUID:
     """Have the files kept, then record the batch and queue its job: both or neither."""
     async with services.database.transaction() as connection:
         model = await _choose_model(connection, caller, submission)

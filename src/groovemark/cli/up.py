@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import socket
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -23,9 +27,7 @@ POLL_S = 0.2
 
 
 def up(
-    env_file: Path | None = typer.Option(
-        None, help="Settings that the environment lacks, NAME=value a line."
-    ),
+    env_file: Path | None = typer.Option(None, help="Settings that the environment lacks, NAME=value a line."),
     demo: bool = typer.Option(True, help="Classify the bundled demo when the database is empty."),
 ) -> None:
     """Start everything on this machine and serve until Ctrl-C."""
@@ -35,16 +37,44 @@ def up(
         settings = Settings()
         settings.refuse_example_secret()
         stop = stop_event()
-        settings.groovemark_home.mkdir(parents=True, exist_ok=True)
-        typer.echo("groovemark: starting PostgreSQL" if settings.postgres_uri is None else "groovemark: starting")
-        uri = database_uri(settings)
-        try:
-            upgrade_schema(uri)
-            _run(settings, uri, stop, demo=demo)
-        finally:
-            if settings.postgres_uri is None:
-                embedded.stop(settings.groovemark_home)
+        _refuse_taken_port(settings)
+        with _alone(settings.groovemark_home):
+            typer.echo("groovemark: starting PostgreSQL" if settings.postgres_uri is None else "groovemark: starting")
+            uri = database_uri(settings)
+            try:
+                upgrade_schema(uri)
+                _run(settings, uri, stop, demo=demo)
+            finally:
+                if settings.postgres_uri is None:
+                    embedded.stop(settings.groovemark_home)
         typer.echo("groovemark: stopped; the data stays in " + str(settings.groovemark_home))
+
+
+@contextmanager
+def _alone(home: Path) -> Iterator[None]:
+    """One `up` a home: a second one would stop the first one's PostgreSQL. Raises ConfigurationError."""
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / "up.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise ConfigurationError(
+                f"groovemark already runs on {home}; set another GROOVEMARK_HOME."
+            ) from error
+        yield
+
+
+def _refuse_taken_port(settings: Settings) -> None:
+    """Otherwise `up` would take whoever has the port for its own API."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as error:
+            raise ConfigurationError(
+                f"Port {settings.port} of {settings.host} cannot be used ({error.strerror}); set PORT to another one."
+            ) from error
 
 
 def _read_environment(path: Path) -> None:
@@ -97,9 +127,7 @@ def _wait_until_ready(address: str, children: list[Child], stop: threading.Event
         except httpx.HTTPError:
             pass  # it does not listen yet
         if time.monotonic() > deadline:
-            raise ConfigurationError(
-                f"Not ready within {READY_WITHIN_S:.0f} s; the lines above may say why."
-            )
+            raise ConfigurationError(f"Not ready within {READY_WITHIN_S:.0f} s; the lines above may say why.")
         stop.wait(POLL_S)
     return False
 

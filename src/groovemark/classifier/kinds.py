@@ -1,0 +1,4 @@
+"""Kinds of jobs of the classifier."""
+
+CLASSIFY = "classify"
+EXPORT = "export_results"
