@@ -96,7 +96,7 @@ def _text(cell: str, longest: int) -> str | None:
 
 def _finite(cell: str, longest: int) -> str | float:
     plain = cell.strip(" \t")
-    if cell == "" or plain.lower().lstrip("+-") == "nan" and len(plain) <= 4:
+    if cell == "" or (plain.lower().lstrip("+-") == "nan" and len(plain) <= 4):
         raise _Missing
     if len(cell) > longest:
         return "too_long"

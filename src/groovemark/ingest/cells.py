@@ -7,6 +7,10 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
 
 from groovemark.errors import Fault, shorten
 from groovemark.ml.features.spec import Column
@@ -19,6 +23,7 @@ _NAN = re.compile(r"[ \t]*[+-]?nan[ \t]*", re.IGNORECASE)
 _INFINITE = re.compile(r"[ \t]*[+-]?inf(?:inity)?[ \t]*", re.IGNORECASE)
 _WHOLE = re.compile(r"[ \t]*([+-]?)0*([0-9]+)(?:\.0*)?[ \t]*")
 _PLAIN_ID = re.compile(r"0|[1-9][0-9]{0,17}")
+_PLAIN_IDS = re.compile(rf"(?:(?:{_PLAIN_ID.pattern}) )*+(?:{_PLAIN_ID.pattern})")
 
 
 class Missing(Exception):
@@ -96,9 +101,12 @@ def _range_text(column: Column) -> str:
     return f"not between {column.minimum:g} and {column.maximum:g}"
 
 
-def is_canonical_track_id(cell: str) -> bool:
-    """Whether an id needs no `read_track_id`: plain digits, well below the limit, as most are."""
-    return _PLAIN_ID.fullmatch(cell) is not None
+def are_canonical_track_ids(cells: Sequence[str]) -> NDArray[np.bool_]:
+    """Which ids need no `read_track_id`: plain digits, well below the limit, as most are."""
+    joined = " ".join(cells)
+    if joined.count(" ") == len(cells) - 1 and _PLAIN_IDS.fullmatch(joined):
+        return np.ones(len(cells), np.bool_)
+    return np.array([_PLAIN_ID.fullmatch(cell) is not None for cell in cells], np.bool_)
 
 
 def read_track_id(cell: str, *, characters_max: int) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from groovemark.errors import TooLarge
+from groovemark.errors import InputRejected, TooLarge
 from groovemark.ingest.encoding import read_utf8
 from groovemark.ingest.header import DELIMITERS, Header, choose_spec, read_header
 from groovemark.ingest.rows import Block, CsvLimits, RowReader
@@ -54,21 +54,23 @@ def open_csv(path: Path, *, specs: Sequence[FeatureSpec] | FeatureSpec, limits: 
         TooLarge: more decompressed bytes than allowed, before the header ended.
     """
     candidates = [specs] if isinstance(specs, FeatureSpec) else list(specs)
-    beginning = _beginning(path, limits)
+    beginning, is_whole = _beginning(path, limits)
     headers = [read_header(beginning, delimiter, columns_max=limits.columns) for delimiter in DELIMITERS]
+    if not is_whole and headers[0].size_bytes == len(beginning.encode()):
+        raise InputRejected(f"The header line is longer than {limits.header_bytes:,} bytes.")
     header, spec = choose_spec(headers, candidates)
     return CsvTable(path, spec, header, limits)
 
 
-def _beginning(path: Path, limits: CsvLimits) -> str:
-    """Enough of the file to hold any header that is allowed."""
+def _beginning(path: Path, limits: CsvLimits) -> tuple[str, bool]:
+    """Enough of the file to hold any header that is allowed, and whether that is the whole file."""
     beginning = b""
     for piece in read_utf8(path, size_limit_bytes=limits.size_bytes):
         beginning += piece
-        if len(beginning) > limits.row_bytes:
-            break
-    # The cut may go through a character, and far beyond the header.
-    return beginning[: limits.row_bytes].decode(errors="ignore")
+        if len(beginning) > limits.header_bytes:
+            # The cut may go through a character, far beyond the header.
+            return beginning[: limits.header_bytes].decode(errors="ignore"), False
+    return beginning.decode(), True
 
 
 def warm_up() -> None:

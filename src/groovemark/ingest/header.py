@@ -35,12 +35,12 @@ class Header:
     next_line: int
 
     def positions(self) -> Mapping[str, int]:
-        return {name: position for position, name in reversed(list(enumerate(self.names)))}
+        return {name: position for position, name in enumerate(self.names)}
 
     def reject_duplicates(self, wanted: Sequence[str]) -> None:
         """Raises InputRejected when a wanted column occurs twice: nobody could say which one counts."""
         counts = Counter(self.names)
-        twice = [name for name in wanted if counts[name] > 1]
+        twice = [name for name in dict.fromkeys(wanted) if counts[name] > 1]
         if twice:
             faults = [
                 Fault("duplicate_column", "occurs more than once in the header", line=self.line, column=name)

@@ -14,7 +14,7 @@ from groovemark.ingest.cells import (
     TRACK_ID_TEXT_CHARACTERS_MAX,
     BadCell,
     Missing,
-    is_canonical_track_id,
+    are_canonical_track_ids,
     read_number,
     read_text,
     read_track_id,
@@ -44,6 +44,7 @@ class CsvLimits:
         size_bytes: of the file, after decompression.
         rows: of the table.
         columns: of the header, wanted or not.
+        header_bytes: of the header line.
         row_bytes: of one row; a quoted field that is never closed ends here.
         title_characters: of a title.
         cell_characters: of any other cell that is read.
@@ -53,6 +54,7 @@ class CsvLimits:
     size_bytes: int = 4 << 30
     rows: int = 2_000_000
     columns: int = 4_096
+    header_bytes: int = 256 << 10
     row_bytes: int = 4 << 20
     title_characters: int = 1_024
     cell_characters: int = 65_536
@@ -114,12 +116,12 @@ class RowReader:
         """Blocks from the pieces of UTF-8 that make up the whole file, header included."""
         rest, skip, line = b"", self.header.size_bytes, self.header.next_line
         for piece in pieces:
-            data = rest + piece[skip:]
+            data = b"".join((rest, piece[skip:], scan.PADDING))
             skip = max(0, skip - len(piece))
             position, line = yield from self._read_rows(data, line, is_final=False)
-            rest = data[position:]
+            rest = data[position : -len(scan.PADDING)]
             self._check_size(len(rest), line)
-        yield from self._read_rows(rest, line, is_final=True)
+        yield from self._read_rows(rest + scan.PADDING, line, is_final=True)
 
     def _read_rows(self, data: bytes, line: int, *, is_final: bool) -> Generator[Block, None, tuple[int, int]]:
         position, rows_max = 0, self.limits.block_rows
@@ -159,7 +161,7 @@ class RowReader:
         texts = [found.texts(slot, kept + offset) for slot in range(len(self._plan.texts))]
         is_suspect = states[kept] & scan.SUSPECT != 0
         if self._id_column == "trackID":
-            is_suspect |= ~np.array([is_canonical_track_id(cell) for cell in texts[0]], np.bool_)
+            is_suspect |= ~are_canonical_track_ids(texts[0])
         suspects = np.flatnonzero(is_suspect)
         is_good = np.ones(len(kept), np.bool_)
         numbers = found.numbers[rows]
@@ -194,6 +196,8 @@ class RowReader:
         """A title that is missing, where it may be, is the id."""
         if not self._has_title:
             return list(texts[0])
+        if self.spec.title_required:
+            return texts[1]
         return [title or external_id for external_id, title in zip(texts[0], texts[1], strict=True)]
 
     def _ragged(self, found: Scanned, row: int) -> Fault:
@@ -204,7 +208,7 @@ class RowReader:
         """For each of the rows: its values, its faults, or no fault at all where a value is missing."""
         if not len(rows):
             return
-        data = b"".join(found.row_bytes(row) for row in rows.tolist())
+        data = b"".join([*(found.row_bytes(row) for row in rows.tolist()), scan.PADDING])
         again = self._text_plan.scan(data, 0, 1, is_final=True, rows_max=len(rows))
         every = np.arange(len(rows))
         columns = [again.texts(slot, every) for slot in range(len(self._text_plan.texts))]

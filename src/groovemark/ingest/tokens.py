@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +30,7 @@ class Scanned:
     """Rows found in `data`, cell by cell.
 
     Attributes:
-        data: the bytes scanned.
+        data: the bytes scanned, and padding.
         numbers: (n, numeric columns) float64; meaningless where a row is missing, suspect or ragged.
         cells: (n, text columns, 3) start, end and state of each cell.
         starts, ends, lines, states: (n,) of the rows; `scan` names the states.
@@ -52,20 +51,12 @@ class Scanned:
     def __len__(self) -> int:
         return len(self.starts)
 
-    @cached_property
-    def _ascii(self) -> str | None:
-        return self.data.decode("ascii") if self.data.isascii() else None
-
     def texts(self, slot: int, rows: NDArray[np.intp]) -> list[str]:
         """The cells of one text column in the given rows, unquoted."""
         cells = self.cells[rows, slot]
         starts, ends, escaped = cells[:, 0].tolist(), cells[:, 1].tolist(), cells[:, 2] == scan.ESCAPED
-        if self._ascii is not None:
-            text = self._ascii
-            found = [text[start:end] for start, end in zip(starts, ends, strict=True)]
-        else:
-            data = self.data
-            found = [data[start:end].decode() for start, end in zip(starts, ends, strict=True)]
+        data = self.data
+        found = [data[start:end].decode() for start, end in zip(starts, ends, strict=True)]
         for index in np.flatnonzero(escaped).tolist():
             found[index] = unquote(found[index])
         return found
@@ -110,7 +101,10 @@ class Plan:
         self._size_limits = np.array(limits, np.int64)
 
     def scan(self, data: bytes, position: int, line: int, *, is_final: bool, rows_max: int) -> Scanned:
-        """Find up to `rows_max` whole rows from `position` on, which is the start of physical line `line`."""
+        """Find up to `rows_max` whole rows from `position` on, which is the start of physical line `line`.
+
+        `data` ends with `scan.PADDING`, which is not scanned.
+        """
         numbers = np.empty((rows_max, len(self.numbers)))
         flat = numbers.reshape(-1)
         cells = np.zeros((rows_max, len(self.texts), 3), np.int64)

@@ -1,0 +1,84 @@
+"""The manifest of an audio batch."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import pytest
+
+from groovemark.errors import FileTypeRejected, InputRejected, TooLarge
+from groovemark.ingest.manifest import ManifestEntry, read_manifest
+from groovemark.ingest.rows import CsvLimits
+
+
+def manifest(path: Path, content: str | bytes, **limits: int) -> dict[str, ManifestEntry]:
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return read_manifest(path, limits=CsvLimits(**limits))
+
+
+def faults(path: Path, content: str) -> list[tuple[int | None, str | None, str]]:
+    with pytest.raises(InputRejected) as caught:
+        manifest(path, content)
+    return [(fault.line, fault.column, fault.code) for fault in caught.value.faults]
+
+
+def test_gives_files_ids_and_titles(tmp_path: Path) -> None:
+    content = 'title,file,external_id\n"So, What",a/one.mp3,007\n,two.mp3,\nNA,three.mp3,x\n'
+    assert manifest(tmp_path / "m", content) == {
+        "a/one.mp3": ManifestEntry("007", "So, What", 2),
+        "two.mp3": ManifestEntry(None, None, 3),
+        "three.mp3": ManifestEntry("x", "NA", 4),
+    }
+
+
+def test_id_and_title_columns_may_be_left_out(tmp_path: Path) -> None:
+    assert manifest(tmp_path / "m", "file\none.mp3\n") == {"one.mp3": ManifestEntry(None, None, 2)}
+    assert manifest(tmp_path / "m", "file\n") == {}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "\ufefffile;title\nö.mp3;Ö\n".encode(),
+        "file,title\r\nö.mp3,Ö\r\n".encode("utf-16"),
+        gzip.compress("file,title\nö.mp3,Ö".encode()),
+    ],
+)
+def test_encodings_are_those_of_feature_tables(tmp_path: Path, content: bytes) -> None:
+    assert manifest(tmp_path / "m", content) == {"ö.mp3": ManifestEntry(None, "Ö", 2)}
+
+
+def test_every_fault_is_named_with_its_line(tmp_path: Path) -> None:
+    content = f"file,external_id,title\na,1,x\na,2,x\nb,1,x\n,3,x\nc,{'9' * 256},{'t' * 1025}\nd,\ne\0,,\n"
+    assert faults(tmp_path / "m", content) == [
+        (3, "file", "duplicate"),
+        (4, "external_id", "duplicate"),
+        (5, "file", "empty"),
+        (6, "external_id", "too_long"),
+        (6, "title", "too_long"),
+        (7, None, "wrong_field_count"),
+        (8, "file", "nul"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("name,title\na,b\n", (1, "file", "missing_column")),
+        ("file,titel\na,b\n", (1, "titel", "unknown_column")),
+        ("file,title,title\na,b,c\n", (1, "title", "duplicate_column")),
+        ('file,title\na,"b\n', (2, None, "unclosed_quote")),
+    ],
+)
+def test_a_manifest_of_another_shape_is_refused(tmp_path: Path, content: str, expected: tuple[int, str, str]) -> None:
+    assert faults(tmp_path / "m", content) == [expected]
+
+
+def test_limits_hold(tmp_path: Path) -> None:
+    with pytest.raises(InputRejected, match="more than 2 rows"):
+        manifest(tmp_path / "m", "file\na\nb\nc\n", rows=2)
+    with pytest.raises(TooLarge):
+        manifest(tmp_path / "m", gzip.compress(b"file\n" + b"a" * 100_000), size_bytes=50_000)
+    with pytest.raises(FileTypeRejected, match="line 2"):
+        manifest(tmp_path / "m", b"file\n\xff\n")
