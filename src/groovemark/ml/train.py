@@ -104,9 +104,7 @@ def train(config: TrainingConfig, data: Path, folder: Path, *, command: str, rep
     building = folder / f".{config.version}.building"
     shutil.rmtree(building, ignore_errors=True)
     building.mkdir(parents=True)
-    names = save(
-        building, [fitted.member for fitted in shipped], [fitted.encoded.vocabulary for fitted in shipped]
-    )
+    names = save(building, [fitted.member for fitted in shipped], [fitted.encoded.vocabulary for fitted in shipped])
     _write(building / REFERENCE_NAME, json.dumps(summarise(dataset, rows), indent=1))
     _write(building / CARD_NAME, write_card(config, dataset, findings, len(rows), command))
     manifest = _manifest(

@@ -90,7 +90,5 @@ def _features(manifest: Manifest) -> FeatureSpec:
     if spec is None:
         raise ModelRejected(f"{manifest.full_name} takes the unknown feature set '{shorten(manifest.features)}'")
     if spec.sha256 != manifest.features_sha256:
-        raise ModelRejected(
-            f"{manifest.full_name} was trained on another definition of {spec.name}; train it again"
-        )
+        raise ModelRejected(f"{manifest.full_name} was trained on another definition of {spec.name}; train it again")
     return spec

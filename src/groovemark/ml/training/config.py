@@ -89,9 +89,7 @@ def _parse(content: dict[str, Any]) -> TrainingConfig:
     protocol = _make(ProtocolConfig, content.pop("protocol", {}), "protocol.")
     search = _make(SearchConfig, content.pop("search", {}), "search.")
     variants = [_make(Variant, entry, "variants.") for entry in content.pop("variants", [])]
-    config = _make(
-        TrainingConfig, {**content, "protocol": protocol, "search": search, "variants": tuple(variants)}, ""
-    )
+    config = _make(TrainingConfig, {**content, "protocol": protocol, "search": search, "variants": tuple(variants)}, "")
     if config.ship not in ("folds", "all"):
         raise ConfigurationError("ship must be 'folds' or 'all'")
     if not config.protocol.seeds:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 Scores = TypeVar("Scores")
 Floats = NDArray[np.float64]
+Matrix = NDArray[np.float32]
 Integers = NDArray[np.int64]
 SCORE_FOLDS = 10
 
@@ -31,9 +32,9 @@ class Encoded:
 
     encoding: Encoding
     vocabulary: Mapping[str, int]
-    matrix: Floats
+    matrix: Matrix
 
-    def transform(self, table: FeatureTable) -> Floats:
+    def transform(self, table: FeatureTable) -> Matrix:
         """(n, d) matrix of rows that the encoding was not fitted on."""
         words = find_words(table.texts["tags"], self.vocabulary) if self.vocabulary else None
         return self.encoding.matrix(DERIVATIONS[table.spec.name](table), words)
@@ -52,46 +53,48 @@ def fit_encoding(table: FeatureTable, targets: Integers, labels: int, settings: 
     if settings.number_scores:
 
         def fit_numbers(rows: Integers) -> NumberScores:
-            return _fit_numbers(numbers[rows], targets[rows], settings.number_shrinkage)
+            return _fit_numbers(numbers[rows], targets[rows], labels, settings.number_shrinkage)
 
-        number_scores, scores = _out_of_fold(fit_numbers, lambda fitted, rows: fitted(numbers[rows]), targets)
+        number_scores, scores = _out_of_fold(fit_numbers, lambda fitted, rows: fitted(numbers[rows]), targets, labels)
         parts.append(scores)
     if settings.tag_scores:
         vocabulary = build_vocabulary(table.texts["tags"])
         words = find_words(table.texts["tags"], vocabulary)
 
         def fit_tags(rows: Integers) -> TagScores:
-            return _fit_tags(words[rows], targets[rows], settings.tag_inverse_penalty)
+            return _fit_tags(words[rows], targets[rows], labels, settings.tag_inverse_penalty)
 
-        tag_scores, scores = _out_of_fold(fit_tags, lambda fitted, rows: fitted(words[rows]), targets)
+        tag_scores, scores = _out_of_fold(fit_tags, lambda fitted, rows: fitted(words[rows]), targets, labels)
         parts.append(scores)
     return Encoded(Encoding(number_scores, tag_scores), vocabulary, np.hstack(parts).astype(np.float32))
 
 
 def _out_of_fold(
-    fit: Callable[[Integers], Scores], score: Callable[[Scores, Integers], Floats], targets: Integers
+    fit: Callable[[Integers], Scores], score: Callable[[Scores, Integers], Floats], targets: Integers, labels: int
 ) -> tuple[Scores, Floats]:
     from sklearn.model_selection import StratifiedKFold
 
     everything = np.arange(len(targets))
-    folds = StratifiedKFold(SCORE_FOLDS, shuffle=True, random_state=0)
-    scores = np.empty((len(targets), int(targets.max()) + 1))
+    rarest = int(np.bincount(targets)[np.unique(targets)].min())
+    folds = StratifiedKFold(max(min(SCORE_FOLDS, rarest), 2), shuffle=True, random_state=0)
+    scores = np.empty((len(targets), labels))
     for kept, left_out in folds.split(everything, targets):
         scores[left_out] = score(fit(kept), left_out)
     return fit(everything), scores
 
 
-def _fit_numbers(numbers: Floats, targets: Integers, shrinkage: float) -> NumberScores:
+def _fit_numbers(numbers: Floats, targets: Integers, labels: int, shrinkage: float) -> NumberScores:
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
     mean, deviation = numbers.mean(axis=0), numbers.std(axis=0) + 1e-9
     linear = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=shrinkage)
     linear.fit((numbers - mean) / deviation, targets)
-    weights = linear.coef_.T / deviation[:, None]
-    return NumberScores(weights=weights, bias=linear.intercept_ - mean @ weights)
+    weights, bias = _for_every_label(linear, labels)
+    weights /= deviation[:, None]
+    return NumberScores(weights=weights, bias=bias - mean @ weights)
 
 
-def _fit_tags(words: csr_matrix, targets: Integers, inverse_penalty: float) -> TagScores:
+def _fit_tags(words: csr_matrix, targets: Integers, labels: int, inverse_penalty: float) -> TagScores:
     from sklearn.linear_model import LogisticRegression
 
     documents = np.asarray((words > 0).sum(axis=0)).ravel()
@@ -99,4 +102,16 @@ def _fit_tags(words: csr_matrix, targets: Integers, inverse_penalty: float) -> T
     plain = TagScores(idf=idf, weights=np.zeros((len(idf), 0)), bias=np.zeros(0))
     linear = LogisticRegression(C=inverse_penalty, max_iter=300)
     linear.fit(plain.weigh(words), targets)
-    return TagScores(idf=idf, weights=linear.coef_.T.copy(), bias=linear.intercept_)
+    weights, bias = _for_every_label(linear, labels)
+    return TagScores(idf=idf, weights=weights, bias=bias)
+
+
+def _for_every_label(linear: Any, labels: int) -> tuple[Floats, Floats]:
+    """(d, labels) weights and (labels,) bias of a scikit-learn model that may have met fewer labels, or only two."""
+    coefficients, intercepts = linear.coef_, linear.intercept_
+    if len(linear.classes_) == 2:
+        coefficients, intercepts = np.vstack([-coefficients, coefficients]), np.append(-intercepts, intercepts)
+    weights, bias = np.zeros((coefficients.shape[1], labels)), np.full(labels, intercepts.min())
+    weights[:, linear.classes_] = coefficients.T
+    bias[linear.classes_] = intercepts
+    return weights, bias

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from groovemark.ml.datasets.table import take_rows
 from groovemark.ml.features.tabular import FeatureTable
 from groovemark.ml.models.boosting.classifier import Member
-from groovemark.ml.models.boosting.encode import Encoded, fit_encoding
+from groovemark.ml.models.boosting.encode import Encoded, Matrix, fit_encoding
 from groovemark.ml.models.boosting.settings import BoostingSettings
 from groovemark.ml.training.calibration import fit_temperature
 from groovemark.ml.training.search import Ranges, search
@@ -53,9 +53,9 @@ class Fitted:
 
 @dataclass(frozen=True)
 class _InnerFold:
-    matrix: Floats
+    matrix: Matrix
     targets: Integers
-    held_matrix: Floats
+    held_matrix: Matrix
     held_rows: Integers
 
 
@@ -145,11 +145,7 @@ def _inner_temperature(
     return fit_temperature(np.concatenate(scores), np.concatenate(answers))
 
 
-def _grow(
-    matrix: Floats, targets: Integers, labels: int, settings: BoostingSettings, rounds: int, seed: int
-) -> Any:
+def _grow(matrix: Matrix, targets: Integers, labels: int, settings: BoostingSettings, rounds: int, seed: int) -> Any:
     import lightgbm
 
-    return lightgbm.train(
-        settings.library_parameters(labels, seed), lightgbm.Dataset(matrix, targets), rounds
-    )
+    return lightgbm.train(settings.library_parameters(labels, seed), lightgbm.Dataset(matrix, targets), rounds)

@@ -42,9 +42,7 @@ def load(folder: Path, spec: ModelSpec, *, threads: int = 1) -> BoostedClassifie
     if not isinstance(entries, list) or not 1 <= len(entries) <= MEMBERS_MAX:
         raise ModelRejected(f"{ENSEMBLE_NAME} must list 1 to {MEMBERS_MAX} members")
     members = [_load_member(folder, entry, spec, len(words)) for entry in entries]
-    return BoostedClassifier(
-        spec, members, {word: number for number, word in enumerate(words)}, threads=threads
-    )
+    return BoostedClassifier(spec, members, {word: number for number, word in enumerate(words)}, threads=threads)
 
 
 def _load_member(folder: Path, entry: object, spec: ModelSpec, words: int) -> Member:

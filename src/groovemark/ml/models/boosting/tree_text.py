@@ -33,8 +33,9 @@ _HEADER_KEYS = (
 _LEAF_KEYS = ("num_leaves", "num_cat", "leaf_value", "is_linear", "shrinkage")
 _NODE_KEYS = ("split_feature", "threshold", "decision_type", "left_child", "right_child")
 _INTEGER = re.compile(r"-?[0-9]{1,9}")
-_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?(e[-+]?[0-9]+)?")
-_INFO = re.compile(r"none|\[[^\[\]:\s]{1,40}:[^\[\]:\s]{1,40}\]")
+_DIGITS = r"-?[0-9]+(\.[0-9]+)?(e[-+]?[0-9]+)?"
+_NUMBER = re.compile(_DIGITS)
+_INFO = re.compile(rf"none|\[{_DIGITS}:{_DIGITS}\]")
 _CATEGORICAL = 1
 _DECISION_MAX = 11
 _TREE_START = re.compile(r"Tree=([0-9]{1,9})\n")
@@ -153,8 +154,8 @@ def _entries(lines: list[str], allowed: tuple[str, ...], *, partial: bool = Fals
     entries: dict[str, str] = {}
     for line in filter(None, lines):
         key, separator, value = line.partition("=")
-        if not separator or key not in allowed:
-            raise ModelRejected(f"'{shorten(key)}' has no place here")
+        if not separator or key not in allowed or "=" in value:
+            raise ModelRejected(f"'{shorten(line)}' has no place here")
         if key in entries:
             raise ModelRejected(f"'{key}' is given twice")
         entries[key] = value

@@ -1,0 +1,113 @@
+"""What every model must do, whatever its family: the shipped ones and small ones trained here."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from groovemark.errors import ModelRejected
+from groovemark.ml.features.sets import FEATURE_SETS
+from groovemark.ml.features.tabular import FeatureTable
+from groovemark.ml.models import registry
+from groovemark.ml.models.artifact import read_manifest, verify_files
+from groovemark.ml.models.base import Classifier
+
+SHIPPED = Path(__file__).parents[3] / "model"
+NAMES = ("echonest-8", "fma-8", "gtzan-10", "tiny-echonest", "tiny-fma", "tiny-gtzan")
+ROWS = 40
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def folder(request: pytest.FixtureRequest, tiny_models: Path) -> Path:
+    root = tiny_models if request.param.startswith("tiny") else SHIPPED
+    return root / request.param / "1"
+
+
+@pytest.fixture(scope="module")
+def model(folder: Path) -> Classifier:
+    return registry.load(folder)
+
+
+@pytest.fixture(scope="module")
+def table(folder: Path) -> FeatureTable:
+    """Rows within, at and far outside the training data's ranges."""
+    reference = json.loads((folder / "reference.json").read_text())
+    spec = FEATURE_SETS[reference["features"]]
+    generator = np.random.default_rng(0)
+    numbers = np.empty((ROWS, len(spec.numeric_names)))
+    for index, name in enumerate(spec.numeric_names):
+        numbers[:, index] = generator.choice(reference["numbers"][name], ROWS)
+    numbers[-3:] *= [[0], [1e6], [-1e6]]
+    words = ["i, the, you, love", "", ",,,", "Ünïcode 未知 words", "dance, " * 500]
+    return FeatureTable(spec, numbers, {name: [words[row % 5] for row in range(ROWS)] for name in spec.text_names})
+
+
+def rows_of(table: FeatureTable, rows: slice) -> FeatureTable:
+    texts = {name: cells[rows] for name, cells in table.texts.items()}
+    return FeatureTable(table.spec, table.numbers[rows], texts)
+
+
+def test_every_shipped_model_is_installed_under_its_own_name() -> None:
+    assert {manifest.name for manifest in registry.installed(SHIPPED)} >= {"echonest-8", "fma-8", "gtzan-10"}
+
+
+def test_answers_one_probability_a_label_that_sum_to_one(model: Classifier, table: FeatureTable) -> None:
+    probabilities = model.run(table)
+    assert probabilities.shape == (ROWS, len(model.spec.labels))
+    assert probabilities.dtype == np.float32
+    assert (probabilities >= 0).all()
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+
+
+def test_a_row_scores_the_same_alone_and_among_others(model: Classifier, table: FeatureTable) -> None:
+    together = model.run(table)
+    for row in range(ROWS):
+        np.testing.assert_array_equal(model.run(rows_of(table, slice(row, row + 1)))[0], together[row])
+
+
+def test_the_same_rows_get_the_same_answer_twice(model: Classifier, table: FeatureTable) -> None:
+    np.testing.assert_array_equal(model.run(table), model.run(table))
+
+
+def test_no_rows_give_no_answers(model: Classifier, table: FeatureTable) -> None:
+    assert model.run(rows_of(table, slice(0, 0))).shape == (0, len(model.spec.labels))
+
+
+def test_refuses_rows_of_another_feature_set(model: Classifier) -> None:
+    other = next(spec for spec in FEATURE_SETS.values() if spec.name != model.spec.features.name)
+    rows = FeatureTable(other, np.zeros((1, len(other.numeric_names))), {name: [""] for name in other.text_names})
+    with pytest.raises(ModelRejected, match=other.name):
+        model.run(rows)
+
+
+def test_labels_are_sorted_and_unique(model: Classifier) -> None:
+    assert list(model.spec.labels) == sorted(set(model.spec.labels))
+
+
+def test_manifest_describes_every_file_of_the_folder(folder: Path) -> None:
+    manifest = read_manifest(folder)
+    verify_files(folder, manifest)
+    assert {path.name for path in folder.iterdir()} == {*manifest.files, "manifest.json"}
+    assert {"CARD.md", "reference.json"} <= set(manifest.files)
+
+
+def test_spec_is_the_manifest_s(folder: Path, model: Classifier) -> None:
+    manifest = read_manifest(folder)
+    spec = model.spec
+    assert (spec.name, spec.version, spec.family, spec.task, spec.labels) == (
+        manifest.name,
+        manifest.version,
+        manifest.family,
+        manifest.task,
+        manifest.labels,
+    )
+    assert (spec.features.name, spec.features.sha256) == (manifest.features, manifest.features_sha256)
+
+
+def test_label_shares_of_the_reference_sum_to_one(folder: Path, model: Classifier) -> None:
+    shares = json.loads((folder / "reference.json").read_text())["label_shares"]
+    assert tuple(shares) == model.spec.labels
+    assert sum(shares.values()) == pytest.approx(1, abs=1e-4)
