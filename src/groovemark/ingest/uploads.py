@@ -65,14 +65,14 @@ class ReceivedFile:
 class ReceivedForm:
     texts: dict[str, str]
     files: tuple[ReceivedFile, ...]
+    storage: LocalStorage
 
     def of(self, field: str) -> tuple[ReceivedFile, ...]:
         return tuple(file for file in self.files if file.field == field)
 
     def keep(self) -> None:
         """Move the files into the store; those of a form that is not kept vanish with it."""
-        for file in self.files:
-            file.incoming.commit()
+        self.storage.commit(file.incoming for file in self.files)
 
 
 @asynccontextmanager
@@ -179,7 +179,7 @@ class _Form:
         }
 
     def result(self) -> ReceivedForm:
-        return ReceivedForm(self._texts, tuple(self._files))
+        return ReceivedForm(self._texts, tuple(self._files), self._storage)
 
     def _begin(self) -> None:
         self._parts += 1

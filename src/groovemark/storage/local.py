@@ -10,7 +10,7 @@ import errno
 import hashlib
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +30,7 @@ class StoredObject:
 
 
 class IncomingObject:
-    """A file being written. Leaving the context without `commit` removes it."""
+    """A file being written. Leaving the context before it is committed removes it."""
 
     stored: StoredObject
     """What it is; known once it is finished."""
@@ -62,21 +62,14 @@ class IncomingObject:
         self._file.close()
         self.stored = StoredObject(self._hash.hexdigest(), self.size_bytes)
 
-    def commit(self) -> StoredObject:
-        """Durable under its final name from here on."""
+    def place(self) -> Path:
+        """Give the file its final name; answers the folder, whose entry is not on the disk yet."""
         if not self._file.closed:
             self.finish()
         target = self._storage.path(self.stored.sha256)
-        try:
-            is_new = not target.parent.exists()
-            target.parent.mkdir(parents=True, exist_ok=True)
-            self._path.replace(target)
-            _sync_folder(target.parent)
-            if is_new:
-                _sync_folder(target.parent.parent)
-        except OSError as error:
-            raise _storage_error(error) from error
-        return self.stored
+        target.parent.mkdir(parents=True, exist_ok=True)
+        self._path.replace(target)
+        return target.parent
 
     def discard(self) -> None:
         with suppress(OSError):
@@ -111,12 +104,22 @@ class LocalStorage:
         except OSError as error:
             raise _storage_error(error) from error
 
+    def commit(self, finished: Iterable[IncomingObject]) -> None:
+        """Durable under their final names from here on."""
+        try:
+            folders = {incoming.place() for incoming in finished}
+            for folder in (*folders, self._objects):
+                _sync_folder(folder)
+        except OSError as error:
+            raise _storage_error(error) from error
+
     def put_file(self, source: Path) -> StoredObject:
         """Take a finished file into the store."""
         with self.receive() as incoming:
             for piece in _pieces(source):
                 incoming.write(piece)
-            return incoming.commit()
+            self.commit([incoming])
+        return incoming.stored
 
     def pieces(self, sha256: str) -> Iterator[bytes]:
         """The object's bytes, a piece at a time."""
