@@ -210,6 +210,7 @@ def test_track_ids_are_stored_in_canonical_form(cell: str, expected: str) -> Non
     ("cell", "code"),
     [
         ("5.5", "fractional"),
+        ("5.00000000000000000000000001", "fractional"),
         ("9223372036854775808", "oversized"),
         ("1" * 400, "oversized"),
         ("-1", "out_of_range"),

@@ -22,6 +22,7 @@ _NUMBER = re.compile(r"[ \t]*[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0
 _NAN = re.compile(r"[ \t]*[+-]?nan[ \t]*", re.IGNORECASE)
 _INFINITE = re.compile(r"[ \t]*[+-]?inf(?:inity)?[ \t]*", re.IGNORECASE)
 _WHOLE = re.compile(r"[ \t]*([+-]?)0*([0-9]+)(?:\.0*)?[ \t]*")
+_FRACTION = re.compile(r"\.[0-9]*[1-9][0-9]*[ \t]*$")
 _PLAIN_ID = re.compile(r"0|[1-9][0-9]{0,17}")
 _PLAIN_IDS = re.compile(rf"(?:(?:{_PLAIN_ID.pattern}) )*+(?:{_PLAIN_ID.pattern})")
 
@@ -122,7 +123,7 @@ def read_track_id(cell: str, *, characters_max: int) -> str:
         value = _decimal(cell)
         if math.isinf(value):
             raise BadCell("infinite", f"'{shorten(cell)}' is not a finite number")
-        if value != math.floor(value):
+        if value != math.floor(value) or _FRACTION.search(cell):
             raise BadCell("fractional", f"'{shorten(cell)}' is not a whole number")
         raise BadCell("not_an_integer", f"'{shorten(cell)}' must be written out in digits")
     sign, digits = whole.groups()
