@@ -6,20 +6,24 @@ import asyncio
 import uuid
 from pathlib import Path
 from tempfile import TemporaryDirectory
-
-import pyarrow as pa
-import pyarrow.parquet as pq
+from typing import TYPE_CHECKING
 
 from groovemark.classifier.present import ResultRows
 from groovemark.context import Context
 from groovemark.db import batches, jobs, result_files
 from groovemark.lease import Lease
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 ROWS_A_GROUP = 10_000
 
 
 async def export_results(context: Context, batch_id: uuid.UUID, catalog_id: int, lease: Lease) -> None:
     """Write the file page by page, store it, and tell whoever waits."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     async with context.database.transaction() as connection:
         batch = await batches.find(connection, batch_id, catalog_id=catalog_id)
     assert batch is not None  # noqa: S101  the file's row refers to it
@@ -47,6 +51,8 @@ async def export_results(context: Context, batch_id: uuid.UUID, catalog_id: int,
 
 
 def _schema(columns: list[str]) -> pa.Schema:
+    import pyarrow as pa
+
     return pa.schema(
         [(name, pa.float64() if name == "confidence" or name.startswith("prob_") else pa.string()) for name in columns]
     )

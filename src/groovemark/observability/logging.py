@@ -8,7 +8,7 @@ from typing import Literal
 
 import structlog
 
-QUIET_LOGGERS = ("httpx", "httpcore", "pgqueuer", "uvicorn.access", "alembic")
+QUIET_LOGGERS = ("httpx", "httpcore", "pgqueuer", "uvicorn", "uvicorn.error", "uvicorn.access", "alembic")
 
 
 def configure(*, level: str, format: Literal["console", "json"]) -> None:  # noqa: A002  the setting's own word

@@ -18,6 +18,7 @@ from groovemark.ml.models.base import ModelSpec
 from groovemark.ml.models.boosting.classifier import BoostedClassifier, Encoding, Member
 from groovemark.ml.models.boosting.derive import DERIVATIONS
 from groovemark.ml.models.boosting.linear import NumberScores
+from groovemark.ml.models.boosting.native import load_lightgbm
 from groovemark.ml.models.boosting.tags import TagScores
 from groovemark.ml.models.boosting.tree_text import check_trees
 
@@ -46,8 +47,7 @@ def load(folder: Path, spec: ModelSpec, *, threads: int = 1) -> BoostedClassifie
 
 
 def _load_member(folder: Path, entry: object, spec: ModelSpec, words: int) -> Member:
-    import lightgbm
-
+    lightgbm = load_lightgbm()
     if not isinstance(entry, dict):
         raise ModelRejected(f"{ENSEMBLE_NAME}: a member must be an object")
     temperature, trees = entry.get("temperature"), entry.get("trees")
