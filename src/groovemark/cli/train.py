@@ -19,6 +19,8 @@ def train(
     config: Annotated[Path, typer.Argument(help="train.toml of the model; the artifact goes beside it.")],
 ) -> None:
     """Evaluate, fit and write a model: model/<name>/<version>/ with manifest, weights and card."""
+    from groovemark.ml.models.overview import OVERVIEW_NAME, describe
+    from groovemark.ml.models.registry import installed
     from groovemark.ml.train import train as train_model
     from groovemark.ml.training.config import read_config
 
@@ -30,6 +32,8 @@ def train(
             command=f"groovemark train {config.as_posix()}",
             report=show_progress,
         )
+        root = config.parent.parent
+        (root / OVERVIEW_NAME).write_text(describe(installed(root)), encoding="utf-8")
     except ServiceError as error:
         typer.echo(error.message, err=True)
         raise typer.Exit(1) from error

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from groovemark.errors import ConfigurationError
 from groovemark.ml.datasets import READERS, Dataset
 from groovemark.ml.datasets.integrity import check
-from groovemark.ml.evaluation.metrics import Figure, figures, per_label
+from groovemark.ml.evaluation.metrics import per_label
 from groovemark.ml.models.artifact import Manifest, describe_files, is_safe_name, write_manifest
-from groovemark.ml.models.boosting.fit import Fitted, Plan, fit
-from groovemark.ml.models.boosting.save import save
-from groovemark.ml.models.boosting.settings import BoostingSettings
+from groovemark.ml.models.registry import FAMILIES, Family, resolve
 from groovemark.ml.training.card import Findings, Scored, write_card
-from groovemark.ml.training.config import TrainingConfig
+from groovemark.ml.training.config import TrainingConfig, Variant
+from groovemark.ml.training.measure import Fitted, Measured, Report, measure
 from groovemark.ml.training.protocol import (
     Round,
     careless_rounds,
@@ -30,21 +28,11 @@ from groovemark.ml.training.protocol import (
 )
 from groovemark.ml.training.reference import summarise
 
-Report = Callable[[str], None]
 REFERENCE_NAME = "reference.json"
 CARD_NAME = "CARD.md"
+CARELESS = "random rows, groups ignored (leaky)"
 SEED_DISTANCE = 100
-"""Between the boosters' seeds of two runs."""
-
-
-@dataclass(frozen=True)
-class Measured:
-    """One protocol gone through with every seed."""
-
-    scored: Scored
-    runs: list[tuple[Any, Any]]
-    first_seed: list[Fitted]
-    rounds: list[Round]
+"""Between the random seeds of two runs, so that their bags do not overlap."""
 
 
 def read_dataset(config: TrainingConfig, data: Path) -> Dataset:
@@ -62,15 +50,34 @@ def read_dataset(config: TrainingConfig, data: Path) -> Dataset:
 
 def evaluate(config: TrainingConfig, dataset: Dataset, report: Report) -> tuple[Findings, Measured]:
     """Go through every protocol of the configuration. Returns the findings and the headline protocol's models."""
-    names = protocol_names(dataset, config.protocol)
-    measured = [_measure(config, dataset, name, _plan(config), config.protocol.seeds, report) for name in names]
-    careless = _measure(config, dataset, None, _plan(config, trials=0), config.protocol.seeds, report)
-    variants = [("base", {}), *((variant.name, variant.settings) for variant in config.variants)]
+    protocol = config.protocol
+    names = protocol_names(dataset, protocol)
+
+    def honest(name: str, fit_round: Callable[[Round, int], Fitted], seeds: tuple[int, ...]) -> Measured:
+        return measure(
+            name,
+            dataset,
+            lambda seed: honest_rounds(dataset, protocol, name, seed),
+            fit_round,
+            seeds,
+            report,
+        )
+
+    measured = [honest(name, _fitter(config, dataset, report), protocol.seeds) for name in names]
+    careless = measure(
+        CARELESS,
+        dataset,
+        lambda seed: careless_rounds(dataset, protocol, seed),
+        _fitter(config, dataset, report, trials=0),
+        protocol.seeds,
+        report,
+    )
     tried = []
-    for name, values in variants:
-        plan = _plan(config, trials=0, values=values, bag=1)
-        scored = _measure(config, dataset, names[0], plan, config.protocol.seeds[:1], report).scored
-        tried.append(Scored(name, scored.tracks, scored.figures))
+    for variant in (Variant("base", {}), *config.variants):
+        report(f"variant: {variant.name}")
+        fit_round = _fitter(config, dataset, report, trials=0, changes=variant.settings, bag=1)
+        scored = honest(names[0], fit_round, protocol.seeds[:1]).scored
+        tried.append(Scored(variant.name, scored.tracks, scored.figures))
     headline = measured[0]
     findings = Findings(
         honest=[entry.scored for entry in measured],
@@ -99,86 +106,61 @@ def train(config: TrainingConfig, data: Path, folder: Path, *, command: str, rep
     else:
         report("fitting on all usable tracks")
         final = final_round(dataset, config.protocol)
-        shipped, rows = [_fit(dataset, final, _plan(config), report)], final.train
-    target = folder / config.version
+        shipped = [_fitter(config, dataset, report)(final, config.protocol.seeds[0])]
+        rows = final.train
     building = folder / f".{config.version}.building"
     shutil.rmtree(building, ignore_errors=True)
     building.mkdir(parents=True)
-    names = save(building, [fitted.member for fitted in shipped], [fitted.encoded.vocabulary for fitted in shipped])
+    names = resolve(_family(config).save)(building, shipped)
     _write(building / REFERENCE_NAME, json.dumps(summarise(dataset, rows), indent=1))
     _write(building / CARD_NAME, write_card(config, dataset, findings, len(rows), command))
-    manifest = _manifest(
-        config, dataset, findings, command, describe_files(building, [*names, REFERENCE_NAME, CARD_NAME])
-    )
+    files = describe_files(building, [*names, REFERENCE_NAME, CARD_NAME])
+    manifest = _manifest(config, dataset, findings, command, files)
     write_manifest(building, manifest)
-    shutil.rmtree(target, ignore_errors=True)
-    building.rename(target)
+    shutil.rmtree(folder / config.version, ignore_errors=True)
+    building.rename(folder / config.version)
     return manifest
 
 
-def _measure(
+def _fitter(
     config: TrainingConfig,
     dataset: Dataset,
-    name: str | None,
-    plan: Plan,
-    seeds: Iterable[int],
     report: Report,
-) -> Measured:
-    """Go through one protocol, or through the careless one where `name` is None."""
-    runs, first_seed, rounds = [], [], []
-    for seed in seeds:
-        kinds = (
-            careless_rounds(dataset, config.protocol, seed)
-            if name is None
-            else honest_rounds(dataset, config.protocol, name, seed)
-        )
-        answers = np.full((len(dataset), len(dataset.labels)), np.nan)
-        for number, entry in enumerate(kinds, start=1):
-            fitted = _fit(dataset, entry, _reseed(plan, seed), report)
-            answers[entry.test] = fitted.probabilities(dataset.take(entry.test).table)
-            report(f"{name or 'random rows'}: seed {seed}, round {number}: {dict(fitted.chosen)}")
-            if seed == config.protocol.seeds[0]:
-                first_seed.append(fitted)
-                rounds.append(entry)
-        scored_rows = np.flatnonzero(np.isfinite(answers[:, 0]))
-        runs.append((answers[scored_rows], dataset.targets[scored_rows]))
-    measured = figures(runs, dataset.groups[scored_rows])
-    label = name or "random rows, groups ignored (leaky)"
-    report(f"{label}: {_summary(measured)}")
-    return Measured(Scored(label, len(scored_rows), measured), runs, first_seed, rounds)
-
-
-def _fit(dataset: Dataset, entry: Round, plan: Plan, report: Report) -> Fitted:
-    side = dataset.take(entry.train)
-    return fit(side.table, side.targets, len(dataset.labels), entry.inner, plan, report=report)
-
-
-def _plan(
-    config: TrainingConfig,
     *,
     trials: int | None = None,
-    values: Mapping[str, Any] | None = None,
+    changes: Mapping[str, Any] | None = None,
     bag: int | None = None,
-) -> Plan:
-    settings = BoostingSettings().changed({**config.settings, **(values or {})})
-    return Plan(
-        settings=settings,
-        ranges=config.search.ranges,
-        trials=config.search.trials if trials is None else trials,
-        seeds=tuple(range(config.bag if bag is None else bag)),
-    )
+) -> Callable[[Round, int], Fitted]:
+    """A function that fits the family on a round's training side; the options replace the configuration's."""
+    family = _family(config)
+    count = config.bag if bag is None else bag
+
+    def fit_round(entry: Round, seed: int) -> Fitted:
+        plan = resolve(family.plan)(
+            settings={**config.settings, **(changes or {})},
+            ranges=config.search.ranges,
+            trials=config.search.trials if trials is None else trials,
+            seeds=tuple(SEED_DISTANCE * seed + own for own in range(count)),
+        )
+        side = dataset.take(entry.train)
+        fitted = resolve(family.fit)(side.table, side.targets, len(dataset.labels), entry.inner, plan, report=report)
+        return cast("Fitted", fitted)
+
+    return fit_round
 
 
-def _reseed(plan: Plan, seed: int) -> Plan:
-    return Plan(plan.settings, plan.ranges, plan.trials, tuple(SEED_DISTANCE * seed + own for own in plan.seeds))
+def _family(config: TrainingConfig) -> Family:
+    if config.family not in FAMILIES:
+        raise ConfigurationError(f"there is no family '{config.family}'; there are {', '.join(FAMILIES)}")
+    return FAMILIES[config.family]
 
 
 def _manifest(
     config: TrainingConfig, dataset: Dataset, findings: Findings, command: str, files: Mapping[str, Any]
 ) -> Manifest:
     metrics = {"leaky_accuracy": findings.careless.figures["accuracy"].value}
-    for number, scored in enumerate(findings.honest):
-        prefix = "" if number == 0 else f"protocol_{number + 1}_"
+    for number, scored in enumerate(findings.honest, start=1):
+        prefix = "" if number == 1 else f"protocol_{number}_"
         for name, figure in scored.figures.items():
             metrics |= {
                 f"{prefix}{name}": figure.value,
@@ -201,10 +183,6 @@ def _manifest(
         command=command,
         files=files,
     )
-
-
-def _summary(measured: Mapping[str, Figure]) -> str:
-    return ", ".join(f"{name} {figure.value:.3f}" for name, figure in measured.items())
 
 
 def _write(path: Path, text: str) -> None:

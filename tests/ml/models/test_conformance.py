@@ -14,6 +14,7 @@ from groovemark.ml.features.tabular import FeatureTable
 from groovemark.ml.models import registry
 from groovemark.ml.models.artifact import read_manifest, verify_files
 from groovemark.ml.models.base import Classifier
+from groovemark.ml.models.overview import describe
 
 SHIPPED = Path(__file__).parents[3] / "model"
 NAMES = ("echonest-8", "fma-8", "gtzan-10", "tiny-echonest", "tiny-fma", "tiny-gtzan")
@@ -52,6 +53,10 @@ def rows_of(table: FeatureTable, rows: slice) -> FeatureTable:
 
 def test_every_shipped_model_is_installed_under_its_own_name() -> None:
     assert {manifest.name for manifest in registry.installed(SHIPPED)} >= {"echonest-8", "fma-8", "gtzan-10"}
+
+
+def test_table_of_the_shipped_models_is_fresh() -> None:
+    assert (SHIPPED / "README.md").read_text() == describe(registry.installed(SHIPPED))
 
 
 def test_answers_one_probability_a_label_that_sum_to_one(model: Classifier, table: FeatureTable) -> None:

@@ -21,17 +21,23 @@ class Family:
 
     Attributes:
         load: (folder, ModelSpec, threads) -> Classifier, from files already verified.
-        fit: (table, labels, settings, ...) -> a fitted model that can be saved; see the family.
+        plan: (settings, ranges, trials, seeds) -> how to fit; refuses settings that the family does not have.
+        fit: (table, targets, labels, inner folds, plan, report) -> a fitted model; see ml.training.measure.Fitted.
+        save: (folder, fitted models) -> the names of the files written.
     """
 
     load: str
+    plan: str
     fit: str
+    save: str
 
 
 FAMILIES: Mapping[str, Family] = {
     "boosting": Family(
         load="groovemark.ml.models.boosting.load:load",
+        plan="groovemark.ml.models.boosting.fit:make_plan",
         fit="groovemark.ml.models.boosting.fit:fit",
+        save="groovemark.ml.models.boosting.save:save",
     ),
 }
 

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from groovemark.errors import ConfigurationError
 from groovemark.ml.datasets.table import take_rows
 from groovemark.ml.features.tabular import FeatureTable
 from groovemark.ml.models.boosting.classifier import Member
 from groovemark.ml.models.boosting.encode import Encoded, Matrix, fit_encoding
-from groovemark.ml.models.boosting.settings import BoostingSettings
+from groovemark.ml.models.boosting.settings import ENCODING_SETTINGS, BoostingSettings
 from groovemark.ml.training.calibration import fit_temperature
 from groovemark.ml.training.search import Ranges, search
 
@@ -49,6 +50,16 @@ class Fitted:
     def probabilities(self, table: FeatureTable) -> Floats:
         """(n, k) for rows the member has not seen."""
         return self.member.probabilities(self.encoded.transform(table), threads=1)
+
+
+def make_plan(*, settings: Mapping[str, Any], ranges: Ranges, trials: int, seeds: tuple[int, ...]) -> Plan:
+    """A plan with the default settings changed. Raises ConfigurationError for settings that cannot be searched."""
+    chosen = BoostingSettings().changed(settings)
+    for name in ranges:
+        # The encoding is fitted once for all trials.
+        if name in ENCODING_SETTINGS or name not in asdict(chosen):
+            raise ConfigurationError(f"'{name}' cannot be searched; it is no setting of the trees")
+    return Plan(chosen, ranges, trials, seeds)
 
 
 @dataclass(frozen=True)

@@ -11,16 +11,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from groovemark.ml.models.boosting.classifier import Encoding, Member
+from groovemark.ml.models.boosting.classifier import Encoding
+from groovemark.ml.models.boosting.fit import Fitted
 from groovemark.ml.models.boosting.load import ENSEMBLE_NAME, VOCABULARY_NAME
 from groovemark.ml.models.boosting.tree_text import compact
 
 
-def save(folder: Path, members: Sequence[Member], vocabularies: Sequence[Mapping[str, int]]) -> list[str]:
-    """Write the members, each with the vocabulary that it was fitted on, under one common vocabulary.
+def save(folder: Path, fitted: Sequence[Fitted]) -> list[str]:
+    """Write the members under one common vocabulary.
 
     Returns the names of the files written. The same members give the same bytes.
     """
+    vocabularies = [entry.encoded.vocabulary for entry in fitted]
+    members = [entry.member for entry in fitted]
     union = {word: number for number, word in enumerate(sorted(set().union(*vocabularies)))}
     names = [ENSEMBLE_NAME]
     entries = []

@@ -8,6 +8,9 @@ from typing import Any
 
 from groovemark.errors import ConfigurationError
 
+ENCODING_SETTINGS = frozenset({"number_scores", "number_shrinkage", "tag_scores", "tag_inverse_penalty"})
+"""Those that change what the trees see."""
+
 
 @dataclass(frozen=True, slots=True)
 class BoostingSettings:
