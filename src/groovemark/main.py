@@ -14,7 +14,7 @@ from groovemark.api import add_routers
 from groovemark.config import EXAMPLE_SECRET, Settings
 from groovemark.db import clients
 from groovemark.db.notices import Notices
-from groovemark.db.session import Database, create_engine
+from groovemark.db.session import Database, create_engine, normalise_uri
 from groovemark.dependencies import Services
 from groovemark.docs import add_docs
 from groovemark.errors import ConfigurationError, DatabaseUnavailable
@@ -36,6 +36,8 @@ Every call but the health checks needs the headers `client-id` and `client-secre
 def create_app(settings: Settings) -> FastAPI:
     """The ASGI application. Raises ConfigurationError when the settings are unsafe."""
     settings.refuse_example_secret()
+    if settings.postgres_uri is not None:
+        normalise_uri(settings.postgres_uri)  # before anything starts
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

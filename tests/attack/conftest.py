@@ -15,5 +15,5 @@ from groovemark.cli.db import upgrade_schema
 def target(postgres: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
     uri = postgres.create_database()
     upgrade_schema(uri)
-    with running_api(tmp_path_factory.mktemp("attack"), uri, **SMALL_LIMITS) as running:
+    with running_api(tmp_path_factory.mktemp("attack"), uri, LOG_LEVEL="DEBUG", **SMALL_LIMITS) as running:
         yield running

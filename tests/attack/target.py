@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import time
 import uuid
@@ -13,6 +14,9 @@ from pathlib import Path
 import httpx
 import psutil
 from tests.conftest import free_port, start_groovemark
+
+from groovemark.db import clients
+from groovemark.db.session import Database, create_engine
 
 CSV_BYTES_MAX = 300_000
 AUDIO_FILE_BYTES_MAX = 100_000
@@ -160,3 +164,16 @@ def _wait_until_it_listens(target: Target) -> None:
                 return
         time.sleep(0.1)
     raise AssertionError(f"the API did not start:\n{target.log}")
+
+
+def add_client(database_uri: str, client_id: str, *, scopes: tuple[str, ...] = clients.SCOPES) -> str:
+    """A client in a catalog of its own; answers its secret."""
+
+    async def add() -> str:
+        database = Database(create_engine(database_uri, pool_size=1))
+        async with database.transaction() as connection:
+            secret = await clients.add(connection, client_id, catalog=client_id, scopes=scopes)
+        await database.close()
+        return secret
+
+    return asyncio.run(add())

@@ -26,6 +26,7 @@ def normalise_uri(uri: str) -> str:
 
     Raises ConfigurationError when it is none of them.
     """
+    _refuse_port(uri)
     scheme, separator, rest = uri.partition("://")
     if not separator:
         credentials, _, place = uri.rpartition("@")
@@ -38,6 +39,14 @@ def normalise_uri(uri: str) -> str:
     if scheme.split("+")[0] not in ("postgres", "postgresql"):
         raise ConfigurationError(f"POSTGRES_URI names '{scheme}', but groovemark needs PostgreSQL.")
     return f"postgresql://{rest}"
+
+
+def _refuse_port(uri: str) -> None:
+    place = uri.rpartition("@")[2].rpartition("://")[2]
+    for host in place.partition("/")[0].partition("?")[0].split(","):
+        port = host.rpartition("]")[2].partition(":")[2]  # an IPv6 address stands in brackets
+        if port and not port.isdecimal():
+            raise ConfigurationError("POSTGRES_URI has a port that is no number.")
 
 
 async def connect(uri: str) -> asyncpg.Connection:
