@@ -5,20 +5,14 @@ is one quote, rows end with LF, CRLF or CR. A number is read here only when the 
 `float(text)`; whatever is less than certain, or looks wrong, is left to `cells`, which sees the text.
 """
 
-
 # ruff: noqa: PLR1714, SIM109 - numba compiles a comparison better than a search in a tuple
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
-
 import numpy as np
-from llvmlite import ir  # type: ignore[import-untyped]
-from numba import njit, types
-from numba.extending import intrinsic
 from numpy.typing import NDArray
+
+from groovemark.ingest.compiled import HIGHEST_POWER, LOWEST_POWER, compiled, eight_bytes, trailing_zero_bits
 
 LF, CR, QUOTE, SPACE, TAB = 10, 13, 34, 32, 9
 PLUS, MINUS, POINT, ZERO = 43, 45, 46, np.uint8(48)
@@ -35,30 +29,10 @@ UNCLOSED = 8
 PLAIN, QUOTED, ESCAPED = 0, 1, 2
 """Cell states: the bytes as they are, without their quotes, or to be unescaped."""
 
-_LOWEST_POWER, _HIGHEST_POWER = -330, 310
 _MASK32 = np.uint64(0xFFFFFFFF)
 _MASK52 = np.uint64((1 << 52) - 1)
 _ONE, _ZERO64 = np.uint64(1), np.uint64(0)
 _POWERS_OF_TEN = np.array([10.0**power for power in range(23)])
-
-
-@functools.cache
-def powers_of_ten() -> NDArray[np.uint64]:
-    """(641, 2) upper and lower 64 bits of 10**-330 to 10**310, scaled to 128 bits and rounded down."""
-    table = np.empty((_HIGHEST_POWER - _LOWEST_POWER + 1, 2), np.uint64)
-    for row, power in enumerate(range(_LOWEST_POWER, _HIGHEST_POWER + 1)):
-        if power >= 0:
-            exact = 10**power
-            shift = exact.bit_length() - 128
-            bits = exact >> shift if shift > 0 else exact << -shift
-        else:
-            divisor = 10**-power
-            bits = (1 << (127 + divisor.bit_length())) // divisor
-            bits >>= bits.bit_length() - 128
-        table[row] = bits >> 64, bits & (2**64 - 1)
-    return table
-
-
 _WHOLE_POWERS_OF_TEN = np.array([10**power for power in range(9)], np.uint64)
 _ONES, _TOP_BITS = np.uint64(0x0101010101010101), np.uint64(0x8080808080808080)
 _THREES, _SIXES = np.uint64(0x3030303030303030), np.uint64(0x0606060606060606)
@@ -66,51 +40,8 @@ _UPPER_HALVES, _LOWER_HALVES = np.uint64(0xF0F0F0F0F0F0F0F0), np.uint64(0x0F0F0F
 PADDING = bytes(8)
 """What must follow the bytes to scan, because they are read eight at a time."""
 
-_Function = TypeVar("_Function", bound=Callable[..., Any])
 
-
-def _compiled(function: _Function) -> _Function:
-    """Compile on the first call, or load what an earlier process compiled."""
-    # _nrt=False: nothing here allocates, and counting the references of arrays that pass from function to
-    # function would take more than half of the time.
-    options: dict[str, Any] = {
-        "cache": True,
-        "nogil": True,
-        "error_model": "numpy",
-        "forceinline": True,
-        "_nrt": False,
-    }
-    return cast("_Function", njit(**options)(function))
-
-
-def _intrinsic(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A single machine instruction that numba has no name for; numba itself passes the first argument."""
-    return cast("Callable[..., Any]", intrinsic(function))
-
-
-@_intrinsic
-def _eight_bytes(_context: Any, data: Any, _position: Any) -> Any:
-    """The eight bytes at a position as one little-endian number."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        array = context.make_array(signature.args[0])(context, builder, arguments[0])
-        place = builder.bitcast(builder.gep(array.data, [arguments[1]]), ir.IntType(64).as_pointer())
-        return builder.load(place, align=1)
-
-    return types.uint64(data, types.intp), generate
-
-
-@_intrinsic
-def _trailing_zero_bits(_context: Any, _value: Any) -> Any:
-    """Zero bits below the lowest one bit; 64 where there is none."""
-
-    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 0))
-
-    return types.int64(types.uint64), generate
-
-
-@_compiled
+@compiled
 def _multiply(left: np.uint64, right: np.uint64) -> tuple[np.uint64, np.uint64]:
     """The upper and lower 64 bits of a product."""
     a, b = left >> np.uint64(32), left & _MASK32
@@ -124,22 +55,22 @@ def _multiply(left: np.uint64, right: np.uint64) -> tuple[np.uint64, np.uint64]:
     )
 
 
-@_compiled
+@compiled
 def _nearest(mantissa: np.uint64, power: int, powers: NDArray[np.uint64]) -> tuple[bool, np.uint64]:
     """The bits of the float64 nearest to mantissa * 10**power, or False where 128 bits cannot tell.
 
     Source: Lemire, Number parsing at a gigabyte per second, 2021 (the Eisel-Lemire algorithm).
     """
-    if power < _LOWEST_POWER or power > _HIGHEST_POWER:
+    if power < LOWEST_POWER or power > HIGHEST_POWER:
         return False, _ZERO64
     leading = 0
     while mantissa >> np.uint64(63) == _ZERO64:
         mantissa <<= _ONE
         leading += 1
     exponent = ((217706 * power) >> 16) + 64 + 1023 - leading
-    upper, lower = _multiply(mantissa, powers[power - _LOWEST_POWER, 0])
+    upper, lower = _multiply(mantissa, powers[power - LOWEST_POWER, 0])
     if upper & np.uint64(0x1FF) == np.uint64(0x1FF) and lower + mantissa < mantissa:
-        more, rest = _multiply(mantissa, powers[power - _LOWEST_POWER, 1])
+        more, rest = _multiply(mantissa, powers[power - LOWEST_POWER, 1])
         merged = lower + more
         if merged < lower:
             upper += _ONE
@@ -160,30 +91,30 @@ def _nearest(mantissa: np.uint64, power: int, powers: NDArray[np.uint64]) -> tup
     return True, (np.uint64(exponent) << np.uint64(52)) | (result & _MASK52)
 
 
-@_compiled
+@compiled
 def _byte_at(data: NDArray[np.uint8], position: int) -> int:
     """The byte there, or -1 past the end."""
     return int(data[position]) if position < len(data) - len(PADDING) else -1
 
 
-@_compiled
+@compiled
 def _skip_spaces(data: NDArray[np.uint8], position: int) -> int:
     while _byte_at(data, position) == SPACE or _byte_at(data, position) == TAB:
         position += 1
     return position
 
 
-@_compiled
+@compiled
 def _read_digits(data: NDArray[np.uint8], position: int, mantissa: np.uint64) -> tuple[int, np.uint64]:
     """The end of a run of digits, and the mantissa with them appended; beyond 19 digits it is meaningless.
 
     Eight bytes at a time in one register: how many of them are digits, and their value, without a branch.
     """
     while True:
-        word = _eight_bytes(data, position)
+        word = eight_bytes(data, position)
         # A digit is 0x30 to 0x39: its upper half is 3, before and after adding 6.
         others = (word ^ _THREES | (word + _SIXES) ^ _THREES) & _UPPER_HALVES
-        count = _trailing_zero_bits(others) >> 3
+        count = trailing_zero_bits(others) >> 3
         if count == 0:
             return position, mantissa
         # The first digit is in the lowest byte; shifted up, what lies below it counts as leading zeros.
@@ -197,7 +128,7 @@ def _read_digits(data: NDArray[np.uint8], position: int, mantissa: np.uint64) ->
             return position, mantissa
 
 
-@_compiled
+@compiled
 def _significant_digits(data: NDArray[np.uint8], start: int, end: int) -> int:
     """Digits from the first that is not zero on."""
     digits = 0
@@ -207,7 +138,7 @@ def _significant_digits(data: NDArray[np.uint8], start: int, end: int) -> int:
     return digits
 
 
-@_compiled
+@compiled
 def _read_exponent(data: NDArray[np.uint8], position: int) -> tuple[int, int, bool]:
     """The end of an exponent, its value, and whether there is one."""
     sign = _byte_at(data, position)
@@ -220,7 +151,7 @@ def _read_exponent(data: NDArray[np.uint8], position: int) -> tuple[int, int, bo
     return position, -value if sign == MINUS else value, position > first
 
 
-@_compiled
+@compiled
 def _read_number(
     data: NDArray[np.uint8],
     position: int,
@@ -268,23 +199,23 @@ def _read_number(
     return True, position
 
 
-@_compiled
+@compiled
 def _ends_field(data: NDArray[np.uint8], position: int, delimiter: int) -> bool:
     byte = _byte_at(data, position)
     return bool(byte == delimiter or byte == LF or byte == CR or byte == -1)
 
 
-@_compiled
+@compiled
 def _is_nan(data: NDArray[np.uint8], start: int, end: int) -> bool:
     return end - start == 3 and data[start] | 32 == 110 and data[start + 1] | 32 == 97 and data[start + 2] | 32 == 110
 
 
-@_compiled
+@compiled
 def _find(data: NDArray[np.uint8], position: int, first: int, second: int, third: int) -> int:
     """The next byte that is one of three or NUL; the padding makes sure that there is one."""
     one, two, three = np.uint64(first) * _ONES, np.uint64(second) * _ONES, np.uint64(third) * _ONES
     while True:
-        word = _eight_bytes(data, position)
+        word = eight_bytes(data, position)
         found = (word - _ONES) & ~word
         word ^= one
         found |= (word - _ONES) & ~word
@@ -294,11 +225,11 @@ def _find(data: NDArray[np.uint8], position: int, first: int, second: int, third
         found |= (word - _ONES) & ~word
         found &= _TOP_BITS
         if found != _ZERO64:
-            return int(position + (_trailing_zero_bits(found) >> 3))
+            return int(position + (trailing_zero_bits(found) >> 3))
         position += 8
 
 
-@_compiled
+@compiled
 def _skip_field(data: NDArray[np.uint8], position: int, delimiter: int) -> tuple[int, int, int, bool, bool]:
     """Past any field: its end, state, line ends inside it, whether it holds a NUL, whether it is closed."""
     size = len(data) - len(PADDING)
@@ -330,7 +261,7 @@ def _skip_field(data: NDArray[np.uint8], position: int, delimiter: int) -> tuple
     return position, kind, lines, has_nul, True
 
 
-@_compiled
+@compiled
 def _number_field(
     data: NDArray[np.uint8],
     position: int,
@@ -349,7 +280,7 @@ def _number_field(
     return is_number and _ends_field(data, position, delimiter), position
 
 
-@_compiled
+@compiled
 def scan_rows(  # noqa: C901, PLR0912, PLR0915 - one loop over fields, whose state calls would copy
     data: NDArray[np.uint8],
     position: int,

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from groovemark.ingest import scan
 from groovemark.ingest.cells import column_range
+from groovemark.ingest.compiled import powers_of_ten
 from groovemark.ml.features.spec import Column
 
 _QUOTED_FIELD = re.compile(r'"((?:[^"]|"")*+)"(.*)', re.DOTALL)
@@ -120,7 +121,7 @@ class Plan:
             self._whole,
             self._required,
             self._size_limits,
-            scan.powers_of_ten(),
+            powers_of_ten(),
             flat,
             flat.view(np.uint64),
             cells,
