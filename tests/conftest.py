@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -111,9 +111,10 @@ def start_groovemark(command: str, environment: dict[str, str], log: Path) -> su
         )
 
 
-def wait_until_ready(address: str, log: Path) -> None:
+def wait_until_ready(address: str, log: Path, processes: Sequence[subprocess.Popen[bytes]]) -> None:
+    """`log` is shown when one of the processes ends, or time is over, before the service answers."""
     deadline = time.monotonic() + READY_WITHIN_S
-    while time.monotonic() < deadline:
+    while time.monotonic() < deadline and all(process.poll() is None for process in processes):
         try:
             if httpx.get(f"{address}/ready").status_code == httpx.codes.OK:
                 return
@@ -140,7 +141,7 @@ def service(postgres: Server, tmp_path_factory: pytest.TempPathFactory) -> Itera
     worker = start_groovemark("worker", environment, home / "worker.log")
     try:
         address = f"http://127.0.0.1:{port}"
-        wait_until_ready(address, home / "worker.log")
+        wait_until_ready(address, home / "worker.log", (api, worker))
         yield Service(address, uri, home / "storage", api.pid, worker.pid)
     finally:
         for process in (worker, api):

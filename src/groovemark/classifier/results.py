@@ -41,12 +41,22 @@ FILE_POLL_S = 0.1
 
 
 def negotiate(accept: str | None) -> ResultFormat:
-    """The first format of the Accept header that we have; JSON lines without one."""
-    for choice in (accept or "*/*").split(","):
-        chosen = _ACCEPTED.get(choice.partition(";")[0].strip().lower())
-        if chosen is not None:
-            return chosen
+    """The format that the Accept header likes best, of equals the first; JSON lines without one."""
+    choices = [_preference(choice) for choice in (accept or "*/*").split(",")]
+    for quality, name in sorted(choices, key=lambda choice: -choice[0]):
+        if quality > 0 and name in _ACCEPTED:
+            return _ACCEPTED[name]
     raise RequestRejected(f"Accept must be one of {', '.join(MEDIA_TYPES.values())}.")
+
+
+def _preference(choice: str) -> tuple[float, str]:
+    """Quality and media type of one part of an Accept header."""
+    name, *parameters = (part.strip().lower() for part in choice.split(";"))
+    quality = next((part[2:] for part in parameters if part.startswith("q=")), "1")
+    try:
+        return float(quality), name
+    except ValueError:
+        return 1.0, name
 
 
 async def download(services: Services, batch: RowMapping, file_format: ResultFormat) -> StreamingResponse:

@@ -172,9 +172,12 @@ async def finish_items(connection: asyncpg.Connection, target: Target) -> int:
 
 
 async def merge(connection: asyncpg.Connection, target: Target) -> None:
-    """Staged rows become tracks, predictions, current labels and counts."""
+    """Staged rows become tracks, predictions, current labels and counts.
+
+    The newest prediction by `created_at` is the one that gave the current label, whichever transaction began first.
+    """
     await connection.execute("SELECT pg_advisory_xact_lock(42, $1)", target.catalog_id)
-    await connection.execute("ANALYZE staged_result")
+    await connection.execute("ANALYZE staged_result (external_id)")
     await connection.execute(
         """
         INSERT INTO track (catalog_id, external_id, title)
@@ -192,12 +195,12 @@ async def merge(connection: asyncpg.Connection, target: Target) -> None:
         FROM staged_result JOIN track ON track.catalog_id = $1 AND track.external_id = staged_result.external_id
         """.replace("$1", str(int(target.catalog_id)))  # CREATE TABLE AS takes no parameters
     )
-    await connection.execute("ANALYZE landed")
+    await connection.execute("ANALYZE landed (track_id)")
     await connection.execute(
         """
         INSERT INTO prediction (batch_id, position, track_id, model_version_id, label, confidence, probabilities,
-                                segments)
-        SELECT $1, position, track_id, $2, label, confidence, probabilities, segments FROM landed
+                                segments, created_at)
+        SELECT $1, position, track_id, $2, label, confidence, probabilities, segments, clock_timestamp() FROM landed
         """,
         target.batch_id,
         target.model_version_id,
