@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +43,7 @@ def table(folder: Path) -> FeatureTable:
     numbers = np.empty((ROWS, len(spec.numeric_names)))
     for index, name in enumerate(spec.numeric_names):
         numbers[:, index] = generator.choice(reference["numbers"][name], ROWS)
-    numbers[-3:] *= [[0], [1e6], [-1e6]]
+    numbers[-4:] *= [[0], [1e6], [-1e6], [1e300]]
     words = ["i, the, you, love", "", ",,,", "Ünïcode 未知 words", "dance, " * 500]
     return FeatureTable(spec, numbers, {name: [words[row % 5] for row in range(ROWS)] for name in spec.text_names})
 
@@ -71,6 +73,11 @@ def test_a_row_scores_the_same_alone_and_among_others(model: Classifier, table: 
     together = model.run(table)
     for row in range(ROWS):
         np.testing.assert_array_equal(model.run(rows_of(table, slice(row, row + 1)))[0], together[row])
+
+
+def test_extreme_rows_overflow_nowhere(model: Classifier, table: FeatureTable) -> None:
+    with np.errstate(all="raise", under="ignore"):
+        assert np.isfinite(model.run(table)).all()
 
 
 def test_the_same_rows_get_the_same_answer_twice(model: Classifier, table: FeatureTable) -> None:
@@ -110,6 +117,22 @@ def test_spec_is_the_manifest_s(folder: Path, model: Classifier) -> None:
         manifest.labels,
     )
     assert (spec.features.name, spec.features.sha256) == (manifest.features, manifest.features_sha256)
+
+
+def test_prediction_needs_neither_scikit_learn_nor_torch(tiny_models: Path) -> None:
+    script = """
+import sys
+import numpy as np
+from pathlib import Path
+from groovemark.ml.features.tabular import FeatureTable
+from groovemark.ml.models import registry
+model = registry.load(Path(sys.argv[1]))
+width = len(model.spec.features.numeric_names)
+model.run(FeatureTable(model.spec.features, np.zeros((2, width)), {"tags": ["love", ""]}))
+print([name for name in ("sklearn", "torch", "pandas", "optuna") if name in sys.modules])
+"""
+    command = [sys.executable, "-c", script, str(tiny_models / "tiny-echonest" / "1")]
+    assert subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip() == "[]"
 
 
 def test_label_shares_of_the_reference_sum_to_one(folder: Path, model: Classifier) -> None:

@@ -19,6 +19,8 @@ from groovemark.ml.models.boosting.tags import TagScores, find_words
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
+LARGEST = 1e30
+"""Numbers are cut here, far from any real feature, so that neither scores nor float32 overflow."""
 BLOCK_ROWS = 10_000
 """Rows worked on at a time, so that memory does not grow with the table."""
 
@@ -36,9 +38,9 @@ class Encoding:
         float32 also hides that BLAS adds in another order for one row than for many: a row alone gets the same
         scores as among others.
         """
-        parts = [numbers]
+        parts = [np.clip(numbers, -LARGEST, LARGEST)]
         if self.number_scores is not None:
-            parts.append(self.number_scores(numbers))
+            parts.append(self.number_scores(parts[0]))
         if self.tag_scores is not None:
             parts.append(self.tag_scores(words))
         return np.hstack(parts).astype(np.float32, order="C")

@@ -17,7 +17,7 @@ def load_lightgbm() -> ModuleType:
     """The module `lightgbm`; its native interface is whole, its scikit-learn and plotting interfaces are not."""
     with _lock, _hidden(_GREETED):
         import lightgbm
-    return lightgbm  # type: ignore[no-any-return]
+    return lightgbm
 
 
 @contextmanager
