@@ -236,7 +236,7 @@ async def items(
                 ORDER BY number LIMIT 1
             ) fault ON item.state = 'failed'
             WHERE item.batch_id = :id AND (CAST(:state AS text) IS NULL OR item.state = :state)
-              AND item.position > :after
+              AND item.position > CAST(:after AS bigint)
             ORDER BY item.position LIMIT :limit
         """),
         {"id": batch_id, "state": state, "after": -1 if after is None else after, "limit": limit},
@@ -266,7 +266,8 @@ async def faults(
     found = await connection.execute(
         text("""
             SELECT number, item, line, "column", code, message FROM batch_fault
-            WHERE batch_id = :id AND severity = :severity AND number > :after ORDER BY number LIMIT :limit
+            WHERE batch_id = :id AND severity = :severity AND number > CAST(:after AS bigint)
+            ORDER BY number LIMIT :limit
         """),
         {"id": batch_id, "severity": severity, "after": after, "limit": limit},
     )
