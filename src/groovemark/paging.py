@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import uuid
-from collections.abc import Callable, Mapping
-from typing import Annotated, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, TypeVar
 from urllib.parse import quote, urlencode
 
 from fastapi import Query, Request
@@ -52,6 +52,15 @@ def _text(part: Any) -> str:
 
 
 _PARTS: Mapping[type, Callable[[Any], Any]] = {int: _number, str: _text, uuid.UUID: lambda part: uuid.UUID(_text(part))}
+
+
+Row = TypeVar("Row")
+
+
+def cut_page(rows: Sequence[Row], limit: int) -> tuple[Sequence[Row], Row | None]:
+    """A page, and its last row if another page follows, of rows asked for with one more than `limit`."""
+    page = rows[:limit]
+    return page, page[-1] if len(rows) > limit else None
 
 
 def next_link(request: Request, **changed: str) -> dict[str, str]:

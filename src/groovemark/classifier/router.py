@@ -27,7 +27,7 @@ from groovemark.dependencies import Services, ServicesDependency
 from groovemark.errors import Conflict, Fault
 from groovemark.handlers import FAULTS_MAX, MEDIA_TYPE, path_of, problem
 from groovemark.ingest.uploads import receive_form
-from groovemark.paging import LIMIT_MAX, After, decode_cursor, encode_cursor, next_link
+from groovemark.paging import LIMIT_MAX, After, cut_page, decode_cursor, encode_cursor, next_link
 from groovemark.schema import documented, errors
 
 PACKAGE = "groovemark.classifier"
@@ -137,9 +137,10 @@ async def list_batches(
     """All batches of the client's catalog, newest first."""
     last = decode_cursor(after, uuid.UUID)[0] if after else None
     async with services.database.transaction() as connection:
-        rows = await batches.page(connection, catalog_id=caller.catalog_id, after=last, limit=limit)
-    if len(rows) == limit:
-        response.headers.update(next_link(request, after=encode_cursor(rows[-1]["id"])))
+        found = await batches.page(connection, catalog_id=caller.catalog_id, after=last, limit=limit + 1)
+    rows, end = cut_page(found, limit)
+    if end is not None:
+        response.headers.update(next_link(request, after=encode_cursor(end["id"])))
     return BatchList(batches=[present.batch(row) for row in rows])
 
 
@@ -176,9 +177,10 @@ async def list_items(
     await service.find(services, caller, batch_id)
     last = decode_cursor(after, int)[0] if after else None
     async with services.database.transaction() as connection:
-        rows = await batches.items(connection, batch_id, state=state, after=last, limit=limit)
-    if len(rows) == limit:
-        response.headers.update(next_link(request, after=encode_cursor(rows[-1]["position"])))
+        found = await batches.items(connection, batch_id, state=state, after=last, limit=limit + 1)
+    rows, end = cut_page(found, limit)
+    if end is not None:
+        response.headers.update(next_link(request, after=encode_cursor(end["position"])))
     return ItemList(items=[present.item(row) for row in rows])
 
 
@@ -248,9 +250,10 @@ async def list_errors(
     await service.find(services, caller, batch_id)
     last = decode_cursor(after, int)[0] if after else 0
     async with services.database.transaction() as connection:
-        rows = await batches.faults(connection, batch_id, severity=severity, after=last, limit=limit)
-    if len(rows) == limit:
-        response.headers.update(next_link(request, after=encode_cursor(rows[-1]["number"])))
+        found = await batches.faults(connection, batch_id, severity=severity, after=last, limit=limit + 1)
+    rows, end = cut_page(found, limit)
+    if end is not None:
+        response.headers.update(next_link(request, after=encode_cursor(end["number"])))
     faults = [BatchFault(**{name: row[name] for name in BatchFault.model_fields}) for row in rows]
     return FaultList(errors=faults)
 

@@ -13,7 +13,7 @@ from groovemark.db.listings import TitleKey
 from groovemark.dependencies import ServicesDependency
 from groovemark.genre import service
 from groovemark.genre.schema.genre import GenreListResponse, TitleListResponse
-from groovemark.paging import After, decode_cursor, encode_cursor, next_link
+from groovemark.paging import After, cut_page, decode_cursor, encode_cursor, next_link
 from groovemark.schema import documented, errors
 
 PACKAGE = "groovemark.genre"
@@ -65,11 +65,12 @@ async def title_list(
         return StreamingResponse(titles, media_type="application/json")
     key = TitleKey(*decode_cursor(after, str, int)) if after else None
     async with services.database.transaction() as connection:
-        page = await listings.titles(
-            connection, catalog_id=caller.catalog_id, task=task, label=label, after=key, limit=limit
+        found = await listings.titles(
+            connection, catalog_id=caller.catalog_id, task=task, label=label, after=key, limit=limit + 1
         )
+    page, end = cut_page(found, limit)
     answer = TitleListResponse(genre=label, titles=[entry.title for entry in page])
     headers = {}
-    if len(page) == limit:
-        headers = next_link(request, after=encode_cursor(page[-1].title, page[-1].track_id))
+    if end is not None:
+        headers = next_link(request, after=encode_cursor(end.title, end.track_id))
     return JSONResponse(answer.model_dump(), headers=headers)
