@@ -111,6 +111,4 @@ async def test_path_with_line_breaks_forges_no_log_line(caplog: pytest.LogCaptur
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as other:
         with caplog.at_level(logging.WARNING):
             await other.get("/deep/%0d%0a2026-01-01 all is well")
-    assert [record.message for record in caplog.records] == [
-        "GET /deep/\\r\\n2026-01-01 all is well: postgres_error"
-    ]
+    assert [record.message for record in caplog.records] == ["GET /deep/\\r\\n2026-01-01 all is well: postgres_error"]

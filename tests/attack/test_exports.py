@@ -16,7 +16,7 @@ import groovemark.cli.demo
 
 DEMO = Path(groovemark.cli.demo.__file__).parent / "tracks.csv"
 TITLES = {
-    "1": "=HYPERLINK(\"http://evil.example\",\"x\")",
+    "1": '=HYPERLINK("http://evil.example","x")',
     "2": "+1+cmd|' /C calc'!A0",
     "3": "-2+3",
     "4": "@SUM(1)",
@@ -49,9 +49,7 @@ def test_cells_that_look_like_formulas_are_neutral_in_csv(hostile: tuple[httpx.C
     assert answer.headers["content-type"] == "text/csv; charset=utf-8"
     assert answer.headers["content-disposition"].startswith("attachment")
     rows = {row["external_id"]: row["title"] for row in csv.DictReader(io.StringIO(answer.text, newline=""))}
-    assert rows == {
-        track_id: f"'{title}" if title[0] in "=+-@\t" else title for track_id, title in TITLES.items()
-    }
+    assert rows == {track_id: f"'{title}" if title[0] in "=+-@\t" else title for track_id, title in TITLES.items()}
 
 
 def test_the_same_cells_are_unchanged_in_json_lines_and_parquet(hostile: tuple[httpx.Client, str]) -> None:
