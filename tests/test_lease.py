@@ -110,8 +110,9 @@ async def test_a_heartbeat_learns_that_the_job_is_lost(database: Database, job_i
     held = await taken(database, job_id, lease_s=0)
     await taken(database, job_id)
     async with keep(database, held, lease_s=0.3, stopping=asyncio.Event()) as lease:
-        while not lease.should_stop:
-            await asyncio.sleep(0.01)
+        async with asyncio.timeout(10):
+            while not lease.should_stop:  # noqa: ASYNC110  the lease is asked from threads, it has no event
+                await asyncio.sleep(0.01)
         with pytest.raises(LeaseLost):
             lease.check()
 

@@ -8,11 +8,17 @@ import uuid
 from collections import Counter
 from collections.abc import Awaitable, Callable
 
+import pytest
+
 from groovemark.db.session import Database, connect, raw_connection
 from groovemark.queue import queue
 from groovemark.queue.queue import NotNow
 
 KIND = "classify"
+CUT_CONSUMERS = """
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid() AND query LIKE '%pgqueuer%'
+"""
 
 
 async def enqueue(database: Database, *job_ids: uuid.UUID) -> None:
@@ -66,20 +72,18 @@ async def test_a_job_of_a_transaction_that_is_rolled_back_is_never_run(database:
         seen.append(job_id)
         done.set()
 
-    try:
-        async with database.transaction() as connection:
-            await queue.enqueue(await raw_connection(connection), KIND, lost)
-            raise KeyError
-    except KeyError:
-        pass
+    async with database.transaction() as connection:
+        await queue.enqueue(await raw_connection(connection), KIND, lost)
+        await connection.rollback()
     await enqueue(database, kept)
     await consume(database_uri, handle, done)
     assert seen == [kept]
 
 
 async def test_a_job_that_cannot_run_now_and_one_that_fails_are_run_again(
-    database: Database, database_uri: str
+    database: Database, database_uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(queue, "TRY_AGAIN_S", 0.1)
     job_id = uuid.uuid4()
     runs = 0
     done = asyncio.Event()
@@ -105,11 +109,12 @@ async def test_a_consumer_opens_its_connection_again(database: Database, databas
         done.set()
 
     async def cut() -> None:
-        """Once a consumer listens, end its session as a restarting server does."""
+        """End the consumer's session, as a restarting server does, once it is there."""
         admin = await connect(database_uri)
-        cutting = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%' AND pid <> $1"
-        while not await admin.fetch(cutting, admin.get_server_pid()):
-            await asyncio.sleep(0.05)
+        found: list[object] = []
+        async with asyncio.timeout(30):
+            while not found:
+                found = await admin.fetch(CUT_CONSUMERS)
         await admin.close()
         await enqueue(database, uuid.uuid4())
 

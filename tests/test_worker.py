@@ -1,0 +1,233 @@
+"""Workers that are killed, stopped and frozen, and a database that restarts: nothing is lost, nothing doubled."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import pytest
+
+from groovemark.cli.db import upgrade_schema
+from groovemark.db import embedded
+from tests.conftest import Server, Service, free_port, start_groovemark, wait_until_ready
+from tests.inputs import audio_file, many_fma_rows, zip_file
+from tests.ledger import broken_promises, fetch, watch
+from tests.posting import post_audio, post_csv
+
+Process = subprocess.Popen[bytes]
+STARTED_WITHIN_S = 300
+
+
+@dataclass
+class Crew:
+    """Workers of one service, with a short lease."""
+
+    environment: dict[str, str]
+    home: Path
+    workers: list[tuple[Process, Path]] = field(default_factory=list)
+
+    def ready(self, count: int) -> list[Process]:
+        """So many living workers that have loaded their models."""
+        self.workers = [(worker, log) for worker, log in self.workers if worker.poll() is None]
+        while len(self.workers) < count:
+            log = self.home / f"worker-{time.monotonic_ns()}.log"
+            self.workers.append((start_groovemark("worker", self.environment, log), log))
+        deadline = time.monotonic() + STARTED_WITHIN_S
+        for worker, log in self.workers:
+            while "worker ready" not in log.read_text():
+                assert worker.poll() is None, log.read_text()
+                assert time.monotonic() < deadline, log.read_text()
+                time.sleep(0.05)
+        return [worker for worker, _ in self.workers]
+
+    def end(self) -> None:
+        for worker, _ in self.workers:
+            worker.kill()
+            worker.wait()
+
+
+@pytest.fixture(scope="module")
+def cluster_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Of a PostgreSQL that a test may restart."""
+    home = tmp_path_factory.mktemp("cluster")
+    embedded.start(home)
+    yield home
+    embedded.stop(home)
+
+
+@pytest.fixture(scope="module")
+def crew(cluster_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crew]:
+    uri = Server(embedded.start(cluster_home).uri).create_database()
+    upgrade_schema(uri)
+    home = tmp_path_factory.mktemp("crew")
+    environment = {
+        "POSTGRES_URI": uri,
+        "GROOVEMARK_HOME": str(home),
+        "PORT": str(free_port()),
+        "AUDIO_PROCESSES": "1",
+        "LEASE_S": "2",
+    }
+    crew = Crew(environment, home)
+    yield crew
+    crew.end()
+
+
+@pytest.fixture(scope="module")
+def service(crew: Crew) -> Iterator[Service]:
+    """An API before the crew."""
+    process = start_groovemark("serve", crew.environment, crew.home / "api.log")
+    address = f"http://127.0.0.1:{crew.environment['PORT']}"
+    wait_until_ready(address, crew.home / "api.log", (process,))
+    yield Service(address, crew.environment["POSTGRES_URI"], crew.home / "storage", process.pid, 0)
+    process.terminate()
+    process.wait(30)
+
+
+@contextlib.contextmanager
+def frozen(*workers: Process) -> Iterator[None]:
+    """They do nothing meanwhile, not even beat."""
+    for worker in workers:
+        worker.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for worker in workers:
+            worker.send_signal(signal.SIGCONT)
+
+
+def clips(count: int) -> dict[str, bytes]:
+    return {
+        "clips.zip": zip_file({f"{number:02}.wav": audio_file(seed=number, duration_s=2) for number in range(count)})
+    }
+
+
+def watch_until_some_are_done(api: httpx.Client, path: str) -> None:
+    while (batch := api.get(path).json())["counts"]["succeeded"] == 0:
+        assert batch["state"] in ("queued", "running")
+        time.sleep(0.02)
+    assert batch["state"] == "running"
+
+
+def batch_path(answer: httpx.Response) -> str:
+    return answer.headers["location"].removeprefix("/api/v1")
+
+
+def attempts(service: Service, path: str) -> int:
+    [row] = fetch(
+        service.database_uri,
+        "SELECT attempt FROM job JOIN batch ON job_id = job.id WHERE batch.id = $1",
+        path.rpartition("/")[2],
+    )
+    return int(row["attempt"])
+
+
+def assert_complete(service: Service, api: httpx.Client, path: str, items: int) -> None:
+    """Every item has succeeded, once."""
+    ended = watch(api, path)
+    assert (ended["state"], ended["counts"]["succeeded"], ended["counts"]["items"]) == ("completed", items, items)
+    assert ended["progress"] == 1
+    assert broken_promises(service.database_uri, api.headers["client-id"]) == {}
+    assert len(api.get(f"{path}/results").text.splitlines()) == items
+
+
+def test_a_table_whose_worker_is_killed_is_classified_by_another(
+    crew: Crew, service: Service, api: httpx.Client
+) -> None:
+    first, second = crew.ready(2)
+    with frozen(second):
+        path = batch_path(post_csv(api, many_fma_rows(30_000), prefer="respond-async"))
+        watch(api, path, until={"running"})
+        first.kill()
+        first.wait()
+    assert_complete(service, api, path, 30_000)
+    assert attempts(service, path) == 2
+
+
+def test_audio_whose_worker_is_killed_is_continued_by_another(crew: Crew, service: Service, api: httpx.Client) -> None:
+    first, second = crew.ready(2)
+    with frozen(second):
+        path = batch_path(post_audio(api, clips(40)))
+        watch_until_some_are_done(api, path)
+        first.kill()
+        first.wait()
+        done = api.get(path).json()["counts"]["succeeded"]
+    assert 0 < done < 40
+    assert_complete(service, api, path, 40)
+    assert attempts(service, path) == 2
+
+
+def test_a_worker_told_to_stop_gives_its_audio_back_without_spending_an_attempt(
+    crew: Crew, service: Service, api: httpx.Client
+) -> None:
+    first, second = crew.ready(2)
+    with frozen(second):
+        path = batch_path(post_audio(api, clips(40)))
+        watch_until_some_are_done(api, path)
+        first.terminate()
+        assert first.wait(30) == 0
+        stopped = api.get(path).json()
+    assert 0 < stopped["counts"]["succeeded"] < 40
+    assert_complete(service, api, path, 40)
+    assert attempts(service, path) == 1
+
+
+def test_a_worker_that_wakes_after_its_lease_changes_nothing(crew: Crew, service: Service, api: httpx.Client) -> None:
+    first, second = crew.ready(2)
+    with frozen(second):
+        path = batch_path(post_csv(api, many_fma_rows(30_000), prefer="respond-async"))
+        watch(api, path, until={"running"})
+        first.send_signal(signal.SIGSTOP)
+    assert_complete(service, api, path, 30_000)
+    first.send_signal(signal.SIGCONT)
+    again = batch_path(post_csv(api, many_fma_rows(10, first_id=5)))
+    assert_complete(service, api, again, 10)
+    assert_complete(service, api, path, 30_000)
+    assert attempts(service, path) == 2
+
+
+def test_a_running_batch_outlives_a_restart_of_the_database(
+    crew: Crew, service: Service, api: httpx.Client, cluster_home: Path
+) -> None:
+    workers = crew.ready(2)
+    audio = batch_path(post_audio(api, clips(40)))
+    watch_until_some_are_done(api, audio)
+    table = batch_path(post_csv(api, many_fma_rows(30_000), prefer="respond-async"))
+    embedded.stop(cluster_home)
+    refused = api.get(audio)
+    assert (refused.status_code, refused.json()["info"]["errorCode"]) == (503, "postgres_error")
+    embedded.start(cluster_home)
+    wait_until_ready(service.address, crew.home / "api.log", workers)
+    assert_complete(service, api, audio, 40)
+    assert_complete(service, api, table, 30_000)
+    assert [worker.poll() for worker in workers] == [None, None]
+    assert post_csv(api, many_fma_rows(1)).status_code == 200
+
+
+def test_a_job_that_ends_every_worker_is_given_up_with_a_code(crew: Crew, service: Service, api: httpx.Client) -> None:
+    """The workers' deaths are told to the database instead of acted out once more."""
+    workers = crew.ready(1)
+    with frozen(*workers):
+        path = batch_path(post_audio(api, clips(2)))
+        fetch(
+            service.database_uri,
+            "UPDATE job SET state = 'running', attempt = 3, lease_until = now() FROM batch "
+            "WHERE job_id = job.id AND batch.id = $1",
+            path.rpartition("/")[2],
+        )
+    ended = watch(api, path)
+    assert (ended["state"], ended["error"]["code"]) == ("failed", "attempts_exhausted")
+    assert broken_promises(service.database_uri, api.headers["client-id"]) == {}
+
+
+def test_worker_without_a_database_says_what_to_set(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    worker = start_groovemark("worker", {"POSTGRES_URI": "", "GROOVEMARK_HOME": str(tmp_path)}, log)
+    assert worker.wait(STARTED_WITHIN_S) != 0
+    assert "POSTGRES_URI" in log.read_text()
+    assert "Traceback" not in log.read_text()
