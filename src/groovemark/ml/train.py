@@ -73,9 +73,9 @@ def evaluate(config: TrainingConfig, dataset: Dataset, report: Report) -> tuple[
         report,
     )
     tried = []
-    for variant in (Variant("base", {}), *config.variants):
+    for variant in (Variant("base"), *config.variants):
         report(f"variant: {variant.name}")
-        fit_round = _fitter(config, dataset, report, trials=0, changes=variant.settings, bag=1)
+        fit_round = _fitter(config, dataset, report, trials=variant.trials, changes=variant.settings, bag=1)
         scored = honest(names[0], fit_round, protocol.seeds[:1]).scored
         tried.append(Scored(variant.name, scored.tracks, scored.figures))
     headline = measured[0]

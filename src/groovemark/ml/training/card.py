@@ -78,10 +78,7 @@ def write_card(config: TrainingConfig, dataset: Dataset, findings: Findings, row
         f"Per label, {headline.name}, all seeds together:",
         _table(LABEL_HEADER, [_label_row(figures) for figures in findings.labels]),
         "## What was tried",
-        (
-            f"{headline.name}, first seed only, one booster a member, without search. The first line is the base; each "
-            "of the others changes what its name says. Differences well inside the intervals mean nothing."
-        ),
+        _tried_text(config, headline.name),
         _table(FIGURES_HEADER, [_figures_row(scored) for scored in findings.variants]),
         _chosen_text(config, findings.chosen),
         "## What ships",
@@ -131,6 +128,14 @@ def _shipped_text(config: TrainingConfig, rows: int) -> str:
         f"One more fit by the same procedure on all {rows} usable tracks (published lists without faults and without "
         "exact duplicates where there are such lists, else every track). The figures above belong to the protocol, "
         "not to this refit, which no unseen track is left to measure."
+    )
+
+
+def _tried_text(config: TrainingConfig, protocol: str) -> str:
+    exception = " unless its name says so" if any(variant.trials for variant in config.variants) else ""
+    return (
+        f"{protocol}, first seed only, one booster a member, without search{exception}. The first line is the base; "
+        "each of the others changes what its name says. Differences well inside the intervals mean nothing."
     )
 
 

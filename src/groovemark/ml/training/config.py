@@ -39,10 +39,11 @@ class SearchConfig:
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """Other settings, run through the same protocol so that the card can say what they give."""
+    """Other settings, or a search, run through the same protocol so that the card can say what they give."""
 
     name: str
-    settings: Mapping[str, Any]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    trials: int = 0
 
 
 @dataclass(frozen=True, slots=True)
