@@ -28,7 +28,13 @@ def upgrade() -> None:
         sa.CheckConstraint("state IN ('pending', 'succeeded', 'failed', 'cancelled')", name="state_known"),
         sa.PrimaryKeyConstraint("batch_id", "position"),
     )
-    op.create_index("batch_item_by_state", "batch_item", ["batch_id", "state", "position"], unique=False)
+    op.create_index(
+        "batch_item_by_state",
+        "batch_item",
+        ["batch_id", "state", "position"],
+        unique=False,
+        postgresql_where=sa.text("state <> 'succeeded'"),
+    )
     op.create_table(
         "catalog",
         sa.Column("id", sa.Integer(), sa.Identity(always=False), nullable=False),
@@ -300,5 +306,5 @@ def downgrade() -> None:
     op.drop_index("current_label_listing", table_name="current_label")
     op.drop_table("current_label")
     op.drop_table("catalog")
-    op.drop_index("batch_item_by_state", table_name="batch_item")
+    op.drop_index("batch_item_by_state", table_name="batch_item", postgresql_where=sa.text("state <> 'succeeded'"))
     op.drop_table("batch_item")

@@ -49,6 +49,7 @@ def create_app(settings: Settings) -> FastAPI:
         title="groovemark",
         version=VERSION,
         description=DESCRIPTION,
+        openapi_tags=[{"name": "classifier"}, {"name": "genre"}, {"name": "health"}],
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,

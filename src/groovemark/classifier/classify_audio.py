@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
@@ -20,6 +21,8 @@ from groovemark.ingest.archive import extract_member
 from groovemark.lease import Lease
 from groovemark.ml.models.base import Classifier
 from groovemark.ml.predict import TrackFailure, TrackPrediction, predict_audio
+
+logger = logging.getLogger(__name__)
 
 CHUNK_ITEMS = 32
 CHUNK_S = 1.0
@@ -119,6 +122,8 @@ async def _record(
                 await predictions.stage(raw, [result.record()])
             elif await batches.fail_item(connection, target.batch_id, item["position"]):
                 failed += 1
+                if outcome.reason.startswith("decoder_"):  # the file's fault, or ours: an operator should look
+                    logger.warning("batch %s, item %s: %s", target.batch_id, item["position"], outcome.message)
                 fault = Fault(outcome.reason, outcome.message, item=item["external_id"])
                 await predictions.add_faults(raw, target.batch_id, [(item["position"], fault)])
         succeeded = await predictions.finish_items(raw, target)

@@ -23,6 +23,7 @@ class PredictBatchResponse(BaseModel):
     info: Info
 
 
+# The empty examples are what Swagger sends for fields left alone; without them it sends the word "string".
 REQUEST_BODY: dict[str, Any] = {
     "required": True,
     "content": {
@@ -39,6 +40,7 @@ REQUEST_BODY: dict[str, Any] = {
                     "files": {
                         "type": "array",
                         "items": {"type": "string", "format": "binary"},
+                        "example": [],
                         "description": "Audio files (wav, flac, mp3, ogg, m4a) or one zip of them.",
                     },
                     "manifest": {
@@ -48,6 +50,7 @@ REQUEST_BODY: dict[str, Any] = {
                     },
                     "model": {
                         "type": "string",
+                        "example": "",
                         "description": "`name` or `name@version`; otherwise the CSV's header, or the audio, decides.",
                     },
                     "task": {"type": "string", "default": "genre"},
