@@ -19,6 +19,7 @@ from groovemark.db.session import raw_connection
 from groovemark.errors import AudioRejected, Fault
 from groovemark.ingest.archive import extract_member
 from groovemark.lease import Lease
+from groovemark.ml.drift.summary import InputSummary
 from groovemark.ml.models.base import Classifier
 from groovemark.ml.predict import TrackFailure, TrackPrediction, predict_audio
 
@@ -43,16 +44,20 @@ async def classify_audio(context: Context, batch: RowMapping, lease: Lease) -> N
         files = _Files(context, uploads, items, Path(folder))
         outcomes = predict_audio(files, classifier, context.sandbox, should_stop=lambda: lease.should_stop)
         by_key = {str(item["position"]): item for item in items}
+        summary = InputSummary(classifier.spec.features, classifier.spec.labels)
         done = 0
         while chunk := await asyncio.to_thread(_take, outcomes, files):
             await _record(context, target, lease, classifier, [(by_key[outcome.key], outcome) for outcome in chunk])
+            for outcome in chunk:
+                if isinstance(outcome, TrackPrediction):
+                    summary.add(outcome.features, outcome.segments.argmax(axis=1))
             done += len(chunk)
             lease.progress = done / len(items)
     async with context.database.transaction() as connection:
         if await jobs.hold(connection, lease.claim):
             lease.is_cancelled = True
         lease.check()
-        await batches.finish(connection, batch["id"], "completed")
+        await batches.finish(connection, batch["id"], "completed", input_summary=summary.as_dict())
         await jobs.finish(connection, lease.claim, "succeeded")
 
 

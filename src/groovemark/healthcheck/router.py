@@ -19,6 +19,7 @@ root_router = APIRouter(tags=["health"])
 HEALTHCHECK_PATH = "/api/v1/healthcheck"
 
 
+@router.head("/healthcheck", include_in_schema=False)
 @router.get(
     "/healthcheck",
     operation_id="healthcheck_api_v1_healthcheck_get",
@@ -37,12 +38,14 @@ async def index(request: Request) -> RedirectResponse:
     return RedirectResponse("/docs" if wants_page else HEALTHCHECK_PATH, status_code=307)
 
 
+@root_router.head("/live", include_in_schema=False)
 @root_router.get("/live", operation_id="live", summary="Is the process alive?")
 async def live() -> LiveResponse:
     """Answers as long as the process can answer; asks nothing of the database."""
     return LiveResponse()
 
 
+@root_router.head("/ready", include_in_schema=False)
 @root_router.get(
     "/ready",
     operation_id="ready",

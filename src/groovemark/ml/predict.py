@@ -29,6 +29,7 @@ class TrackPrediction:
         key: the caller's name for the file.
         probabilities: (k,) of the model's labels: the mean over the windows.
         segments: (w, k) of each window.
+        features: (w, d) of each window, as the model saw them.
         title: of the file's tag.
         duration_s: of the decoded audio.
     """
@@ -36,6 +37,7 @@ class TrackPrediction:
     key: str
     probabilities: NDArray[np.float32]
     segments: NDArray[np.float32]
+    features: FeatureTable
     title: str | None
     duration_s: float
 
@@ -111,4 +113,4 @@ def _finished(future: Future[FileFeatures], should_stop: Callable[[], bool]) -> 
 def _classified(key: str, features: FileFeatures, table: FeatureTable, model: Classifier) -> TrackPrediction:
     segments = model.run(table)  # (w, k)
     probabilities = segments.mean(axis=0, dtype=np.float64).astype(np.float32)  # (k,)
-    return TrackPrediction(key, probabilities, segments, features.title, features.duration_s)
+    return TrackPrediction(key, probabilities, segments, table, features.title, features.duration_s)
