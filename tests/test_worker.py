@@ -7,6 +7,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -127,9 +128,18 @@ def attempts(service: Service, path: str) -> int:
     return int(row["attempt"])
 
 
+def newest_batch(api: httpx.Client, *, count: int) -> str:
+    """Its id, once there are so many."""
+    while len(found := api.get("/classifier/batches").json()["batches"]) < count:
+        time.sleep(0.02)
+    newest: str = found[0]["id"]
+    return newest
+
+
 def assert_complete(service: Service, api: httpx.Client, path: str, items: int) -> None:
     """Every item has succeeded, once."""
     ended = watch(api, path)
+    assert api.get(f"{path}/errors").json() == {"errors": []}
     assert (ended["state"], ended["counts"]["succeeded"], ended["counts"]["items"]) == ("completed", items, items)
     assert ended["progress"] == 1
     assert broken_promises(service.database_uri, api.headers["client-id"]) == {}
@@ -141,24 +151,24 @@ def test_a_table_whose_worker_is_killed_is_classified_by_another(
 ) -> None:
     first, second = crew.ready(2)
     with frozen(second):
-        path = batch_path(post_csv(api, many_fma_rows(30_000), prefer="respond-async"))
+        path = batch_path(post_csv(api, many_fma_rows(12_000), prefer="respond-async"))
         watch(api, path, until={"running"})
         first.kill()
         first.wait()
-    assert_complete(service, api, path, 30_000)
+    assert_complete(service, api, path, 12_000)
     assert attempts(service, path) == 2
 
 
 def test_audio_whose_worker_is_killed_is_continued_by_another(crew: Crew, service: Service, api: httpx.Client) -> None:
     first, second = crew.ready(2)
     with frozen(second):
-        path = batch_path(post_audio(api, clips(40)))
+        path = batch_path(post_audio(api, clips(20)))
         watch_until_some_are_done(api, path)
         first.kill()
         first.wait()
         done = api.get(path).json()["counts"]["succeeded"]
-    assert 0 < done < 40
-    assert_complete(service, api, path, 40)
+    assert 0 < done < 20
+    assert_complete(service, api, path, 20)
     assert attempts(service, path) == 2
 
 
@@ -167,27 +177,27 @@ def test_a_worker_told_to_stop_gives_its_audio_back_without_spending_an_attempt(
 ) -> None:
     first, second = crew.ready(2)
     with frozen(second):
-        path = batch_path(post_audio(api, clips(40)))
+        path = batch_path(post_audio(api, clips(20)))
         watch_until_some_are_done(api, path)
         first.terminate()
         assert first.wait(30) == 0
         stopped = api.get(path).json()
-    assert 0 < stopped["counts"]["succeeded"] < 40
-    assert_complete(service, api, path, 40)
+    assert 0 < stopped["counts"]["succeeded"] < 20
+    assert_complete(service, api, path, 20)
     assert attempts(service, path) == 1
 
 
 def test_a_worker_that_wakes_after_its_lease_changes_nothing(crew: Crew, service: Service, api: httpx.Client) -> None:
     first, second = crew.ready(2)
     with frozen(second):
-        path = batch_path(post_csv(api, many_fma_rows(30_000), prefer="respond-async"))
+        path = batch_path(post_csv(api, many_fma_rows(12_000), prefer="respond-async"))
         watch(api, path, until={"running"})
         first.send_signal(signal.SIGSTOP)
-    assert_complete(service, api, path, 30_000)
+    assert_complete(service, api, path, 12_000)
     first.send_signal(signal.SIGCONT)
     again = batch_path(post_csv(api, many_fma_rows(10, first_id=5)))
     assert_complete(service, api, again, 10)
-    assert_complete(service, api, path, 30_000)
+    assert_complete(service, api, path, 12_000)
     assert attempts(service, path) == 2
 
 
@@ -195,16 +205,19 @@ def test_a_running_batch_outlives_a_restart_of_the_database(
     crew: Crew, service: Service, api: httpx.Client, cluster_home: Path
 ) -> None:
     workers = crew.ready(2)
-    audio = batch_path(post_audio(api, clips(40)))
+    audio = batch_path(post_audio(api, clips(20)))
     watch_until_some_are_done(api, audio)
-    table = batch_path(post_csv(api, many_fma_rows(30_000), prefer="respond-async"))
-    embedded.stop(cluster_home)
-    refused = api.get(audio)
+    with ThreadPoolExecutor(1) as another:
+        waiting = another.submit(post_csv, api, many_fma_rows(12_000))
+        watch(api, newest_batch(api, count=2), until={"running"})
+        embedded.stop(cluster_home)
+        refused = api.get(audio)
+        embedded.start(cluster_home)
+        table = waiting.result()
     assert (refused.status_code, refused.json()["info"]["errorCode"]) == (503, "postgres_error")
-    embedded.start(cluster_home)
-    wait_until_ready(service.address, crew.home / "api.log", workers)
-    assert_complete(service, api, audio, 40)
-    assert_complete(service, api, table, 30_000)
+    assert table.status_code == 200
+    assert_complete(service, api, audio, 20)
+    assert_complete(service, api, batch_path(table), 12_000)
     assert [worker.poll() for worker in workers] == [None, None]
     assert post_csv(api, many_fma_rows(1)).status_code == 200
 
@@ -225,9 +238,18 @@ def test_a_job_that_ends_every_worker_is_given_up_with_a_code(crew: Crew, servic
     assert broken_promises(service.database_uri, api.headers["client-id"]) == {}
 
 
-def test_worker_without_a_database_says_what_to_set(tmp_path: Path) -> None:
-    log = tmp_path / "log"
-    worker = start_groovemark("worker", {"POSTGRES_URI": "", "GROOVEMARK_HOME": str(tmp_path)}, log)
-    assert worker.wait(STARTED_WITHIN_S) != 0
-    assert "POSTGRES_URI" in log.read_text()
-    assert "Traceback" not in log.read_text()
+def test_a_batch_that_nobody_works_on_is_cancelled_at_once(crew: Crew, service: Service, api: httpx.Client) -> None:
+    workers = crew.ready(1)
+    with ThreadPoolExecutor(1) as another, frozen(*workers):
+        audio = batch_path(post_audio(api, clips(1) | {"a.wav": audio_file()}))
+        assert api.post(f"{audio}/cancel").json()["state"] == "cancelled"
+        waiting = another.submit(post_csv, api, many_fma_rows(1))
+        table = newest_batch(api, count=2)
+        api.post(f"/classifier/batches/{table}/cancel")
+        told = waiting.result()
+    assert (told.status_code, told.json()["info"]["errorCode"]) == (409, "conflict")
+    assert told.headers["location"].endswith(table)
+    assert_complete(service, api, batch_path(post_csv(api, many_fma_rows(1))), 1)
+    assert {batch["state"] for batch in api.get("/classifier/batches").json()["batches"][1:]} == {"cancelled"}
+    assert api.get(audio).json()["counts"]["cancelled"] == 1
+    assert attempts(service, audio) == 0

@@ -25,7 +25,7 @@ from groovemark.classifier.schema.predict_batch import REQUEST_BODY, Info, Predi
 from groovemark.db import batches
 from groovemark.dependencies import Services, ServicesDependency
 from groovemark.errors import Conflict, Fault
-from groovemark.handlers import FAULTS_MAX, MEDIA_TYPE, path_of, problem
+from groovemark.handlers import FAULTS_MAX, MEDIA_TYPE, path_of, problem, respond
 from groovemark.ingest.uploads import receive_form
 from groovemark.paging import LIMIT_MAX, After, cut_page, decode_cursor, encode_cursor, next_link
 from groovemark.schema import documented, errors
@@ -88,7 +88,7 @@ def _content_length(request: Request) -> int | None:
 async def _finished(request: Request, services: Services, row: Any, headers: dict[str, str]) -> Response:
     """What 003 answered: the counts, or the error."""
     if row["state"] == "cancelled":
-        raise Conflict("The batch was cancelled; nothing of it was stored.")
+        return respond(request, Conflict("The batch was cancelled; nothing of it was stored."), headers=headers)
     if row["state"] == "failed":
         return await _rejected(request, services, row, headers)
     info = Info(

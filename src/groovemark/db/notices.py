@@ -49,7 +49,8 @@ class Notices:
         ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting[batch_id].add(ended)
         try:
-            await self._wake_ended([batch_id])  # it may have ended before we listened
+            with contextlib.suppress(DatabaseUnavailable):  # the poll finds out when the database is back
+                await self._wake_ended([batch_id])  # it may have ended before we listened
             async with asyncio.timeout(timeout_s):
                 await ended
         except TimeoutError:

@@ -1,0 +1,72 @@
+"""Transactions, and what a caller learns of a lost connection."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import asyncpg
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from groovemark.db.session import Database, connect, raw_connection
+from groovemark.errors import DatabaseUnavailable
+
+Statement = Callable[[AsyncConnection], Awaitable[object]]
+
+
+async def through_sqlalchemy(connection: AsyncConnection) -> object:
+    return await connection.execute(text("SELECT 1"))
+
+
+async def through_the_driver(connection: AsyncConnection) -> object:
+    return await (await raw_connection(connection)).execute("SELECT 1")
+
+
+async def sleeping(connection: AsyncConnection) -> object:
+    return await (await raw_connection(connection)).execute("SELECT pg_sleep(30)")
+
+
+async def copying(connection: AsyncConnection) -> object:
+    raw = await raw_connection(connection)
+    await raw.execute("CREATE TEMPORARY TABLE heap (number integer) ON COMMIT DROP")
+
+    async def endless() -> object:
+        while True:
+            yield (1,)
+            await asyncio.sleep(0)
+
+    return await raw.copy_records_to_table("heap", records=endless())
+
+
+async def cut(uri: str, pid: int) -> None:
+    admin = await connect(uri)
+    await asyncio.sleep(0.2)
+    await admin.execute("SELECT pg_terminate_backend($1)", pid)
+    await admin.close()
+
+
+@pytest.mark.parametrize("statement", [through_sqlalchemy, through_the_driver, sleeping, copying])
+@pytest.mark.parametrize("is_idle", [True, False], ids=["between statements", "in a statement"])
+async def test_a_connection_cut_by_the_server_is_an_unavailable_database(
+    database: Database, database_uri: str, statement: Statement, *, is_idle: bool
+) -> None:
+    async def work() -> None:
+        async with asyncio.timeout(20), database.transaction() as connection:
+            raw: asyncpg.Connection = await raw_connection(connection)
+            cutting = asyncio.create_task(cut(database_uri, raw.get_server_pid()))
+            if is_idle:
+                await cutting
+            while True:
+                await statement(connection)
+
+    with pytest.raises(DatabaseUnavailable):
+        await work()
+
+
+async def test_a_broken_statement_is_no_unavailable_database(database: Database) -> None:
+    async with database.transaction() as connection:
+        raw = await raw_connection(connection)
+        with pytest.raises(asyncpg.UndefinedTableError):
+            await raw.execute("SELECT * FROM nowhere")
