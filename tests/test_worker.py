@@ -103,9 +103,9 @@ def frozen(*workers: Process) -> Iterator[None]:
 
 
 def clips(count: int) -> dict[str, bytes]:
-    return {
-        "clips.zip": zip_file({f"{number:02}.wav": audio_file(seed=number, duration_s=2) for number in range(count)})
-    }
+    """More than are recorded at once, where there are many."""
+    clip = audio_file(duration_s=2)
+    return {"clips.zip": zip_file({f"{number:02}.wav": clip for number in range(count)})}
 
 
 def watch_until_some_are_done(api: httpx.Client, path: str) -> None:
@@ -162,13 +162,13 @@ def test_a_table_whose_worker_is_killed_is_classified_by_another(
 def test_audio_whose_worker_is_killed_is_continued_by_another(crew: Crew, service: Service, api: httpx.Client) -> None:
     first, second = crew.ready(2)
     with frozen(second):
-        path = batch_path(post_audio(api, clips(20)))
+        path = batch_path(post_audio(api, clips(60)))
         watch_until_some_are_done(api, path)
         first.kill()
         first.wait()
         done = api.get(path).json()["counts"]["succeeded"]
-    assert 0 < done < 20
-    assert_complete(service, api, path, 20)
+    assert 0 < done < 60
+    assert_complete(service, api, path, 60)
     assert attempts(service, path) == 2
 
 
@@ -177,13 +177,13 @@ def test_a_worker_told_to_stop_gives_its_audio_back_without_spending_an_attempt(
 ) -> None:
     first, second = crew.ready(2)
     with frozen(second):
-        path = batch_path(post_audio(api, clips(20)))
+        path = batch_path(post_audio(api, clips(60)))
         watch_until_some_are_done(api, path)
         first.terminate()
         assert first.wait(30) == 0
         stopped = api.get(path).json()
-    assert 0 < stopped["counts"]["succeeded"] < 20
-    assert_complete(service, api, path, 20)
+    assert 0 < stopped["counts"]["succeeded"] < 60
+    assert_complete(service, api, path, 60)
     assert attempts(service, path) == 1
 
 
@@ -205,7 +205,7 @@ def test_a_running_batch_outlives_a_restart_of_the_database(
     crew: Crew, service: Service, api: httpx.Client, cluster_home: Path
 ) -> None:
     workers = crew.ready(2)
-    audio = batch_path(post_audio(api, clips(20)))
+    audio = batch_path(post_audio(api, clips(60)))
     watch_until_some_are_done(api, audio)
     with ThreadPoolExecutor(1) as another:
         waiting = another.submit(post_csv, api, many_fma_rows(12_000))
@@ -216,7 +216,7 @@ def test_a_running_batch_outlives_a_restart_of_the_database(
         table = waiting.result()
     assert (refused.status_code, refused.json()["info"]["errorCode"]) == (503, "postgres_error")
     assert table.status_code == 200
-    assert_complete(service, api, audio, 20)
+    assert_complete(service, api, audio, 60)
     assert_complete(service, api, batch_path(table), 12_000)
     assert [worker.poll() for worker in workers] == [None, None]
     assert post_csv(api, many_fma_rows(1)).status_code == 200

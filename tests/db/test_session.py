@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import asyncpg
 import pytest
@@ -32,12 +33,14 @@ async def copying(connection: AsyncConnection) -> object:
     raw = await raw_connection(connection)
     await raw.execute("CREATE TEMPORARY TABLE heap (number integer) ON COMMIT DROP")
 
-    async def endless() -> object:
-        while True:
+    async def records() -> AsyncIterator[tuple[int]]:
+        """As many as there are until the connection is cut, and then some."""
+        end = time.monotonic() + 0.5
+        while time.monotonic() < end:
             yield (1,)
             await asyncio.sleep(0)
 
-    return await raw.copy_records_to_table("heap", records=endless())
+    return await raw.copy_records_to_table("heap", records=records())
 
 
 async def cut(uri: str, pid: int) -> None:
