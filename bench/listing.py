@@ -9,13 +9,13 @@ from collections.abc import Awaitable, Callable
 from statistics import median
 
 import asyncpg
-from database import LABELS, add_catalog, fresh_database
-from measure import machine, print_table, verdict
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from database import LABELS, add_catalog, fresh_database
 from groovemark.db import listings
 from groovemark.db.listings import TitleKey
 from groovemark.db.session import connect, create_engine
+from measure import machine, print_table, verdict
 
 PAGE = 100
 FLOOR_PAGE, FLOOR_COUNT = 50, 500

@@ -12,10 +12,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
-import measure
 import numpy as np
 from pydantic import BaseModel, Field, create_model
 
+import measure
 from groovemark.cli.demo.rows import write_echonest_csv
 from groovemark.ingest.csv import CsvLimits, open_csv, warm_up
 from groovemark.ml.features.sets import ECHONEST_155

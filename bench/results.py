@@ -10,15 +10,15 @@ from statistics import median
 from typing import Any
 
 import asyncpg
-from database import LABELS, add_batch, add_catalog, add_model, fresh_database
-from measure import machine, print_table, verdict
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
+from database import LABELS, add_batch, add_catalog, add_model, fresh_database
 from groovemark.db import predictions
 from groovemark.db.predictions import Target
 from groovemark.db.session import connect, create_engine
 from groovemark.db.tables import BatchItem, CurrentLabel, Prediction, Track
+from measure import machine, print_table, verdict
 
 FLOOR, STRETCH = 12, 18
 BLOCK_ROWS = 5_000

@@ -16,10 +16,10 @@ from tempfile import TemporaryDirectory
 
 import httpx
 import psutil
-from database import fresh_database
-from measure import MIB, machine, print_table, verdict
 
+from database import fresh_database
 from groovemark.cli.demo.rows import write_echonest_csv
+from measure import MIB, machine, print_table, verdict
 
 REPLACED_ROWS_PER_S = 1_465
 """The fastest that was measured of the service which groovemark replaces (1,085 to 1,465 rows/s; 8.3 GiB)."""

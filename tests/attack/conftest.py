@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from tests.attack.target import SMALL_LIMITS, Target, running_api
-from tests.conftest import Server
 
 from groovemark.cli.db import upgrade_schema
+from tests.attack.target import SMALL_LIMITS, Target, running_api
+from tests.conftest import Server
 
 
 @pytest.fixture(scope="session")

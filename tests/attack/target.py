@@ -13,10 +13,10 @@ from pathlib import Path
 
 import httpx
 import psutil
-from tests.conftest import free_port, start_groovemark
 
 from groovemark.db import clients
 from groovemark.db.session import Database, create_engine
+from tests.conftest import free_port, start_groovemark
 
 CSV_BYTES_MAX = 300_000
 AUDIO_FILE_BYTES_MAX = 100_000

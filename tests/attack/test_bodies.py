@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 
 import pytest
+
 from tests.attack.target import (
     AUDIO_FILE_BYTES_MAX,
     AUDIO_FILES_MAX,

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.conftest import Service
 
 import groovemark.cli.demo
 from groovemark.paging import encode_cursor
+from tests.conftest import Service
 
 DEMO = Path(groovemark.cli.demo.__file__).parent / "tracks.csv"
 

@@ -13,13 +13,13 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 from sqlalchemy import event, text
-from tests.attack.target import UPLOAD, Target, add_client, part
 
 from groovemark.config import Settings
 from groovemark.db import clients
 from groovemark.db.session import Database, create_engine
 from groovemark.errors import ConfigurationError
 from groovemark.main import create_app
+from tests.attack.target import UPLOAD, Target, add_client, part
 
 PUBLIC = {"/", "/live", "/ready", "/api/v1/healthcheck"}
 ABSURD = {"limit": "-1", "after": "%", "genre": "\0", "task": "\0" * 1000, "state": "x", "severity": "x"}

@@ -7,9 +7,9 @@ import uuid
 import httpx
 import pytest
 from pydantic import TypeAdapter
-from tests.attack.target import UPLOAD, Target
 
 from groovemark.schema import Problem
+from tests.attack.target import UPLOAD, Target
 
 MARKUP = "<script>alert(1)</script>"
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import httpx
 import pyarrow.parquet as pq
 import pytest
-from tests.conftest import Service
 
 import groovemark.cli.demo
+from tests.conftest import Service
 
 DEMO = Path(groovemark.cli.demo.__file__).parent / "tracks.csv"
 TITLES = {

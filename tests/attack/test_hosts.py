@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from tests.attack.target import Target
 
 HOSTS = ["evil.example", "evil.example/path", "a//evil.example", "evil.example?x#y", "[", "evil.example:99999", "é e"]

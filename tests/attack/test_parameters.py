@@ -13,12 +13,12 @@ import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.attack.target import Target
 
 from groovemark.db import batches, clients, jobs
 from groovemark.db.batches import NewBatch, NewItem, NewUpload
 from groovemark.db.session import Database, create_engine
 from groovemark.paging import encode_cursor
+from tests.attack.target import Target
 
 PATHS = [
     "/api/v1/genre/list",

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
+
 from tests.conftest import Service
 from tests.ledger import broken_promises
 

@@ -6,6 +6,7 @@ import json
 
 import httpx
 import pytest
+
 from tests.conftest import Service
 from tests.inputs import aac_file, audio_file, zip_file
 from tests.ledger import fetch, watch

@@ -8,6 +8,7 @@ import uuid
 
 import httpx
 import pytest
+
 from tests.conftest import Service
 from tests.inputs import audio_file, echonest_csv, echonest_rows, many_fma_rows, to_csv
 from tests.ledger import fetch, watch

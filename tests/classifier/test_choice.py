@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import httpx
 import pytest
+
 from tests.inputs import audio_file, echonest_csv, echonest_rows, fma_rows, to_csv
 from tests.ledger import watch
 from tests.posting import post_audio, post_csv

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
+
 from tests.conftest import Service
 from tests.inputs import echonest_csv, echonest_rows, fma_rows, to_csv
 from tests.ledger import fetch

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import httpx
 import pytest
-from tests.inputs import echonest_csv, echonest_rows, to_csv
-from tests.ledger import watch
-from tests.posting import post_csv
 
 from groovemark.classifier.prefer import wait_s
 from groovemark.classifier.schema.batch import Batch
 from groovemark.errors import RequestRejected
+from tests.inputs import echonest_csv, echonest_rows, to_csv
+from tests.ledger import watch
+from tests.posting import post_csv
 
 
 @pytest.mark.parametrize("prefer", ["respond-async", "wait=0", "handling=lenient, respond-async"])

@@ -9,6 +9,7 @@ import json
 import httpx
 import pyarrow.parquet as pq
 import pytest
+
 from tests.inputs import audio_file, echonest_rows, to_csv, zip_file
 from tests.ledger import watch
 from tests.posting import post_audio, post_csv

@@ -122,9 +122,7 @@ async def test_a_wrong_password_is_refused(cluster: Cluster) -> None:
         await asyncpg.connect(cluster.uri.replace(cluster.password, "wrong"))
 
 
-def test_the_password_is_readable_by_the_servers_account_alone_and_shown_nowhere(
-    cluster: Cluster, home: Path
-) -> None:
+def test_the_password_is_readable_by_the_servers_account_alone_and_shown_nowhere(cluster: Cluster, home: Path) -> None:
     file = find_folder(home.resolve()) / "password"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert file.stat().st_uid == data_of(home).stat().st_uid != 0
@@ -210,9 +208,7 @@ def test_a_pid_file_is_not_believed_when_its_process_is(impostor: str, cluster: 
     pid_file = data_of(home) / "postmaster.pid"
     lines = pid_file.read_text().splitlines()
     stop(home)
-    process = subprocess.Popen(
-        ["sleep", "60" if impostor == "stranger" else "0"], user=data_of(home).stat().st_uid
-    )
+    process = subprocess.Popen(["sleep", "60" if impostor == "stranger" else "0"], user=data_of(home).stat().st_uid)
     if impostor == "zombie":
         while psutil.Process(process.pid).status() != psutil.STATUS_ZOMBIE:
             time.sleep(0.01)
@@ -246,10 +242,7 @@ def test_a_long_log_is_put_aside_at_the_next_start(cluster: Cluster, home: Path)
 def test_processes_that_start_at_once_get_one_server_even_after_a_creation_broken_off(passable: Path) -> None:
     home = passable / "crowd"
     (home / "postgres" / "data.new" / "base").mkdir(parents=True)
-    crowd = [
-        subprocess.Popen([sys.executable, "-c", START, home], stdout=subprocess.PIPE, text=True)
-        for _ in range(4)
-    ]
+    crowd = [subprocess.Popen([sys.executable, "-c", START, home], stdout=subprocess.PIPE, text=True) for _ in range(4)]
     addresses = {process.communicate()[0] for process in crowd}
     assert [process.returncode for process in crowd] == [0] * 4
     assert addresses == {start(home).uri + "\n"}
@@ -279,9 +272,7 @@ def test_other_systems_are_told_to_set_postgres_uri(passable: Path, monkeypatch:
 
 @needs_root
 class TestAsRoot:
-    async def test_a_home_behind_a_closed_parent_has_its_cluster_apart_and_finds_it_again(
-        self, closed: Path
-    ) -> None:
+    async def test_a_home_behind_a_closed_parent_has_its_cluster_apart_and_finds_it_again(self, closed: Path) -> None:
         home = closed / "home"
         cluster = start(home)
         assert_apart(home)
@@ -291,9 +282,7 @@ class TestAsRoot:
         assert again.uri == cluster.uri
         assert await ask(again, "SELECT number FROM kept") == 1
 
-    async def test_a_home_removed_and_made_anew_starts_empty_and_the_old_cluster_is_kept(
-        self, closed: Path
-    ) -> None:
+    async def test_a_home_removed_and_made_anew_starts_empty_and_the_old_cluster_is_kept(self, closed: Path) -> None:
         home = closed / "home"
         cluster = start(home)
         folder = find_folder(home.resolve())
@@ -303,9 +292,7 @@ class TestAsRoot:
         assert await ask(anew, "SELECT to_regclass('old')") is None
         assert folder.with_suffix(".previous").is_dir()
 
-    def test_a_pointer_to_a_vanished_folder_is_an_error_and_not_an_empty_database(
-        self, passable: Path
-    ) -> None:
+    def test_a_pointer_to_a_vanished_folder_is_an_error_and_not_an_empty_database(self, passable: Path) -> None:
         home = passable / "vanished"
         home.mkdir()
         (home / POINTER).write_text(f"{APART}/vanished\n")
@@ -313,9 +300,7 @@ class TestAsRoot:
             start(home)
         (home / POINTER).unlink()
 
-    async def test_a_closed_checkout_has_its_programs_copied(
-        self, passable: Path, closed_wheel: Path
-    ) -> None:
+    async def test_a_closed_checkout_has_its_programs_copied(self, passable: Path, closed_wheel: Path) -> None:
         home = passable / "checked-out"
         cluster = start(home, wheel=closed_wheel)
         assert_apart(home)

@@ -20,8 +20,8 @@ def _differences(connection: Connection) -> list[object]:
     context = MigrationContext.configure(
         connection,
         opts={
-            "include_object": lambda _object, name, kind, *_: not (
-                kind == "table" and name.startswith(("pgqueuer", "alembic"))
+            "include_object": lambda _object, name, kind, *_: (
+                not (kind == "table" and name.startswith(("pgqueuer", "alembic")))
             )
         },
     )

@@ -7,12 +7,12 @@ from collections import Counter
 
 import httpx
 import pytest
+
+from groovemark.genre.service import GENRES_ALWAYS_KNOWN
 from tests.conftest import Service
 from tests.inputs import echonest_csv, echonest_rows, fma_rows, to_csv
 from tests.ledger import broken_promises, fetch
 from tests.posting import post_csv
-
-from groovemark.genre.service import GENRES_ALWAYS_KNOWN
 
 OTHER_TASK = """
     INSERT INTO model_version (catalog_id, name, version, alias, state, family, task, labels, features, columns,

@@ -10,11 +10,11 @@ import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.attack.target import part
 
 from groovemark.errors import MalformedRequest, RequestRejected, ServiceError, TooLarge
 from groovemark.ingest.uploads import ReceivedForm, UploadLimits, receive_form
 from groovemark.storage.local import LocalStorage
+from tests.attack.target import part
 
 LIMITS = UploadLimits(
     csv_bytes_max=1_000_000, audio_request_bytes_max=2_000_000, audio_files_max=1_000, audio_file_bytes_max=1_500_000
