@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable
 from statistics import median
-from typing import Any
 
 import asyncpg
 from sqlalchemy import select
@@ -88,9 +87,9 @@ async def write_with_orm(engine: AsyncEngine, target: Target, rows: list[Row]) -
         assert await session.scalar(select(Track.id).limit(1))
 
 
-async def timed(work: Callable[[], Coroutine[Any, Any, None]]) -> float:
+async def timed(work: Awaitable[None]) -> float:
     started = time.perf_counter()
-    await work()
+    await work
     return time.perf_counter() - started
 
 
@@ -103,9 +102,9 @@ async def compare(uri: str, count: int, rounds: int) -> bool:
         catalog = await add_catalog(connection)
         first, again = [await add_batch(connection, catalog, model) for _ in range(2)]
         other = await add_batch(connection, await add_catalog(connection), model)
-        seconds["ORM add_all"].append(await timed(lambda: write_with_orm(engine, other, rows)))
-        seconds["first upload"].append(await timed(lambda: write_with_copy(connection, first, rows)))
-        seconds["the same again"].append(await timed(lambda: write_with_copy(connection, again, rows)))
+        seconds["ORM add_all"].append(await timed(write_with_orm(engine, other, rows)))
+        seconds["first upload"].append(await timed(write_with_copy(connection, first, rows)))
+        seconds["the same again"].append(await timed(write_with_copy(connection, again, rows)))
         await connection.execute("VACUUM ANALYZE")
     await connection.close()
     await engine.dispose()
