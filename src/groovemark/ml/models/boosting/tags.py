@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, repeat
+from itertools import repeat
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -35,15 +36,17 @@ def find_words(texts: Sequence[str], vocabulary: Mapping[str, int]) -> csr_matri
     """
     from scipy.sparse import csr_matrix
 
-    rows = [split_words(text) for text in texts]
-    lengths = np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))
-    total = int(lengths.sum())
-    found = map(vocabulary.get, chain.from_iterable(rows), repeat(UNKNOWN))
-    words = np.fromiter(found, dtype=np.int32, count=total)
+    numbers = array("i")
+    ends = np.zeros(len(texts) + 1, dtype=np.int64)
+    # Text by text, so that its words are looked up while they are still in the processor's cache.
+    for row, text in enumerate(texts, start=1):
+        numbers.extend(map(vocabulary.get, split_words(text), repeat(UNKNOWN)))
+        ends[row] = len(numbers)
+    words = np.frombuffer(numbers, dtype=np.int32) if numbers else np.zeros(0, dtype=np.int32)
     known = words != UNKNOWN
-    ends = np.concatenate([[0], np.cumsum(known)])[np.concatenate([[0], np.cumsum(lengths)])]
+    ends = np.concatenate([[0], np.cumsum(known)])[ends]
     ones = np.ones(int(ends[-1]))
-    return csr_matrix((ones, words[known], ends), shape=(len(rows), len(vocabulary)))
+    return csr_matrix((ones, words[known], ends), shape=(len(texts), len(vocabulary)))
 
 
 @dataclass(frozen=True)
