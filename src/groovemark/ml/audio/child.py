@@ -29,9 +29,16 @@ START_CPU_S = 120
 
 
 def _load(target: str) -> Target:
-    module, _, name = target.partition(":")
-    function: Target = getattr(importlib.import_module(module), name)
+    """The function, ready for its first file: a module that has something to prepare has a `warm_up`."""
+    name, _, attribute = target.partition(":")
+    module = importlib.import_module(name)
+    function: Target = getattr(module, attribute)
+    getattr(module, "warm_up", _nothing)()
     return function
+
+
+def _nothing() -> None:
+    """For targets that need no warming up."""
 
 
 def _answer(target: Target, line: bytes) -> tuple[bytes, bool]:
@@ -55,13 +62,14 @@ def main() -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    confine.limit_memory_and_files(config["memory_bytes"])
     confine.limit_cpu(START_CPU_S)
     try:
         target = _load(config["target"])
     except (ImportError, AttributeError) as error:
         answers.write(json.dumps({"failure": str(error)}).encode() + b"\n")
         return 1
+    # Only now: the target's own code may keep on disk what it compiled.
+    confine.limit_memory_and_files(config["memory_bytes"])
     confine.forbid_system_calls()
     answers.write(b'{"ready": true}\n')
     answers.flush()

@@ -3,124 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from groovemark.ml.features import filterbanks, functional, rhythm, tuning
-from groovemark.ml.features.spec import AudioSource, FeatureSpec
-
-N_MFCC = 20
-
-
-class Analysis:
-    """What the features of some equally long waveforms share; each part is computed when first asked for."""
-
-    def __init__(self, waveforms: Tensor, source: AudioSource) -> None:
-        parameters = source.parameters
-        self.waveforms = waveforms  # (batch, time)
-        self.sample_rate = source.sample_rate
-        self.n_fft = int(parameters["n_fft"])
-        self.hop_length_samples = int(parameters["hop_length_samples"])
-        self.n_mels = int(parameters["n_mels"])
-        self.tempo_aggregate: rhythm.Aggregate = "median" if parameters["tempo"] == "median onset strength" else "mean"
-
-    def _matrix(self, matrix: filterbanks.Matrix) -> Tensor:
-        return torch.tensor(matrix, device=self.waveforms.device)
-
-    @cached_property
-    def window(self) -> Tensor:
-        return self._matrix(filterbanks.hann(self.n_fft))
-
-    @cached_property
-    def frequencies(self) -> Tensor:
-        return self._matrix(filterbanks.bin_frequencies(self.sample_rate, self.n_fft))
-
-    @cached_property
-    def spectra(self) -> Tensor:
-        """(batch, frame, frequency) complex."""
-        return functional.stft(self.waveforms, self.window, self.hop_length_samples)
-
-    @cached_property
-    def _magnitude_and_power(self) -> tuple[Tensor, Tensor]:
-        return functional.magnitude_and_power(self.spectra)
-
-    @property
-    def magnitude(self) -> Tensor:
-        return self._magnitude_and_power[0]
-
-    @property
-    def power(self) -> Tensor:
-        return self._magnitude_and_power[1]
-
-    @cached_property
-    def mel_db(self) -> Tensor:
-        """(batch, frame, mel)."""
-        filters = self._matrix(filterbanks.mel(self.sample_rate, self.n_fft, self.n_mels))
-        return functional.decibels(self.power @ filters)
-
-    @property
-    def mfcc(self) -> Tensor:
-        """(batch, frame, coefficient)."""
-        return self.mel_db @ self._matrix(filterbanks.cosines(self.n_mels, N_MFCC))
-
-    @cached_property
-    def chroma(self) -> Tensor:
-        """(batch, frame, pitch class)."""
-        steps = tuning.tuning_steps(self.power, self.sample_rate).tolist()
-        filters = [self._matrix(filterbanks.chroma(self.sample_rate, self.n_fft, step)) for step in steps]
-        return functional.chromagram(self.power, torch.stack(filters))
-
-    @property
-    def tempo(self) -> Tensor:
-        """(batch, 1) in beats per minute."""
-        strength = rhythm.onset_strength(
-            self.mel_db,
-            aggregate=self.tempo_aggregate,
-            lead_frames=self.n_fft // (2 * self.hop_length_samples),
-        )
-        return rhythm.tempo(strength, self.sample_rate, self.hop_length_samples)[:, None]
-
-    @cached_property
-    def spectral_centroid(self) -> Tensor:
-        return functional.spectral_centroid(self.magnitude, self.frequencies)
-
-    @property
-    def spectral_bandwidth(self) -> Tensor:
-        return functional.spectral_bandwidth(self.magnitude, self.frequencies, self.spectral_centroid)
-
-    @property
-    def spectral_rolloff(self) -> Tensor:
-        return functional.spectral_rolloff(self.magnitude, self.frequencies)
-
-    @property
-    def spectral_contrast(self) -> Tensor:
-        bands = filterbanks.octave_bands(self.sample_rate, self.n_fft)
-        return functional.spectral_contrast(self.magnitude, bands)
-
-    @property
-    def root_mean_square(self) -> Tensor:
-        return functional.root_mean_square(self.waveforms, self.n_fft, self.hop_length_samples)
-
-    @property
-    def zero_crossing_rate(self) -> Tensor:
-        return functional.zero_crossing_rate(self.waveforms, self.n_fft, self.hop_length_samples)
-
-    @cached_property
-    def harmonic(self) -> Tensor:
-        """(batch, time): the sustained part of the waveforms."""
-        masked = self.spectra * functional.harmonic_mask(self.magnitude)
-        return functional.istft(masked, self.window, self.hop_length_samples, self.waveforms.shape[1])
-
-    @property
-    def percussive(self) -> Tensor:
-        """(batch, time): the rest; the two masks of each bin sum to 1."""
-        return self.waveforms - self.harmonic
+from groovemark.ml.features.analysis import Analysis
+from groovemark.ml.features.compiled_analysis import CompiledAnalysis
+from groovemark.ml.features.spec import FeatureSpec
 
 
 def _fma_42(track: Analysis) -> Sequence[Tensor]:
-    mean = functional.means
+    mean = track.means
     return (
         mean(track.mfcc),
         track.tempo,
@@ -132,7 +25,7 @@ def _fma_42(track: Analysis) -> Sequence[Tensor]:
 
 
 def _gtzan_57(track: Analysis) -> Sequence[Tensor]:
-    both = functional.means_and_variances
+    both = track.moments
     return (
         both(track.chroma.flatten(1)),
         both(track.root_mean_square),
@@ -151,14 +44,20 @@ _COLUMNS: dict[str, Callable[[Analysis], Sequence[Tensor]]] = {"fma-42": _fma_42
 
 
 class Extractor:
-    """Computes the columns of one FeatureSpec."""
+    """Computes the columns of one FeatureSpec.
 
-    def __init__(self, spec: FeatureSpec) -> None:
+    Args:
+        is_compiled: whether waveforms on the processor take the compiled way; the numbers are the same within
+            rounding, and waveforms on another device always take the way of tensors.
+    """
+
+    def __init__(self, spec: FeatureSpec, *, is_compiled: bool = True) -> None:
         if spec.audio is None or spec.name not in _COLUMNS:
             raise ValueError(f"{spec.name} cannot be computed from audio; these can: {', '.join(_COLUMNS)}")
         self.spec = spec
         self.source = spec.audio
         self._columns = _COLUMNS[spec.name]
+        self._is_compiled = is_compiled
 
     @torch.inference_mode()
     def extract(self, waveforms: Tensor, lengths: Sequence[int] | None = None) -> Tensor:
@@ -189,6 +88,7 @@ class Extractor:
         reason, and one thread's cache holds one track better than several."""
         if len(waveform) == 0:
             raise ValueError("a waveform without samples has no features")
-        track = Analysis(waveform[None].clone(memory_format=torch.contiguous_format), self.source)
+        analysis = CompiledAnalysis if self._is_compiled and waveform.device.type == "cpu" else Analysis
+        track = analysis(waveform[None].clone(memory_format=torch.contiguous_format), self.source)
         row = torch.cat([column.double() for column in self._columns(track)], dim=1).float()
         return row if bool(row.isfinite().all()) else torch.full_like(row, torch.nan)

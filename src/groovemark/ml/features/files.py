@@ -22,6 +22,13 @@ def _extractor(spec_name: str) -> Extractor:
     return Extractor(FEATURE_SETS[spec_name])
 
 
+def warm_up() -> None:
+    """Compiles every loop, or loads it from the cache on disk, so that the first file is as fast as the others."""
+    for spec in FEATURE_SETS.values():
+        if spec.audio is not None:
+            _extractor(spec.name).extract(torch.linspace(-1, 1, spec.audio.sample_rate)[None])
+
+
 def extract_file(path: str, spec_name: str) -> FileFeatures:
     """Decodes a file as a stream and extracts the features of each of its windows.
 

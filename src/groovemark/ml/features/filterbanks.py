@@ -68,6 +68,19 @@ def mel(sample_rate: int, n_fft: int, n_mels: int) -> Matrix:
 
 
 @cache
+def mel_bands(sample_rate: int, n_fft: int, n_mels: int, bands_at_once: int = 16) -> tuple[tuple[int, Matrix], ...]:
+    """`mel` without most of its zeros: for groups of bands the first bin, and (bin, band) from there."""
+    filters = mel(sample_rate, n_fft, n_mels)
+    groups = []
+    for first in range(0, n_mels, bands_at_once):
+        group = filters[:, first : first + bands_at_once]
+        used = np.flatnonzero(group.any(axis=1))
+        start, stop = (int(used[0]), int(used[-1]) + 1) if len(used) else (0, 1)
+        groups.append((start, _frozen(group[start:stop].astype(np.float64))))
+    return tuple(groups)
+
+
+@cache
 def cosines(n_mels: int, n_coefficients: int) -> Matrix:
     """The orthonormal DCT-II, (mel, coefficient): √(2/N) cos(πk(2n+1) / 2N), column 0 times √½."""
     positions = np.arange(n_mels)[:, None]

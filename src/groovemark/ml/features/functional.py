@@ -7,6 +7,8 @@ features do not depend on its neighbours. The numbers are librosa 0.11's at its 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
@@ -15,6 +17,7 @@ from groovemark.ml.features.median import running_median
 
 TINY = torch.finfo(torch.float32).tiny
 HARMONIC_WINDOW = 31
+ROLLOFF_SHARE = 0.85
 
 
 def stft(waveforms: Tensor, window: Tensor, hop_length_samples: int) -> Tensor:
@@ -66,6 +69,20 @@ def magnitude_and_power(spectra: Tensor) -> tuple[Tensor, Tensor]:
     parts = torch.view_as_real(spectra)
     power = (parts * parts).sum(dim=-1)
     return power.sqrt(), power
+
+
+def banded_product(power: Tensor, groups: Sequence[tuple[int, Tensor]]) -> Tensor:
+    """The product with a matrix of narrow columns, a group of neighbouring columns at a time.
+
+    Args:
+        power: (batch, frame, frequency).
+        groups: the first bin that a group's columns use, and their rows from there: (bin, column).
+
+    Returns:
+        (batch, frame, all columns).
+    """
+    products = [power[..., start : start + len(matrix)] @ matrix for start, matrix in groups]
+    return torch.cat(products, dim=-1)
 
 
 def decibels(power: Tensor, *, floor_db: float = 80.0) -> Tensor:
@@ -154,7 +171,7 @@ def spectral_bandwidth(magnitude: Tensor, frequencies: Tensor, centroid: Tensor)
     return (spread / magnitude.sum(dim=-1).clamp_min(TINY)).sqrt()
 
 
-def spectral_rolloff(magnitude: Tensor, frequencies: Tensor, share: float = 0.85) -> Tensor:
+def spectral_rolloff(magnitude: Tensor, frequencies: Tensor, share: float = ROLLOFF_SHARE) -> Tensor:
     """Frequency below which `share` of a frame's magnitude lies.
 
     Args:
@@ -220,8 +237,7 @@ def harmonic_mask(magnitude: Tensor, window: int = HARMONIC_WINDOW) -> Tensor:
         defaults, except below 1e-19, where the squares leave float32 and librosa first divides by the larger.
     """
     harmonic = running_median(magnitude, window).square_()
-    across = magnitude.transpose(1, 2).contiguous()  # (batch, frequency, frame)
-    percussive = running_median(across, window).transpose(1, 2).square()
+    percussive = running_median(magnitude, window, dim=2).square()
     total = percussive.add_(harmonic)
     return torch.where(total < TINY, 0.5, harmonic / total.clamp_min(TINY))
 

@@ -1,164 +1,162 @@
-"""Exact running median by a pruned sorting network: minima and maxima of whole tensors, no sorting, no
-branches.
+"""Running median: by a compiled loop on the processor, by whole-tensor minima and maxima on any device.
 
-Neighbouring windows share most of their samples. For w = 8 neighbouring outputs of a window of 31 samples,
-the 24 samples that all eight windows hold are sorted once; of those only the w in the middle can still be a
-median. Then the group is halved: each half adds the samples that only its own windows share, and keeps the
-middle again, until one candidate an output is left. Comparators whose result nobody reads are dropped. This
-is exact, since a network only ever moves the samples themselves.
-
-Source: Batcher 1968, "Sorting networks and their applications" (odd-even merge; Knuth, TAOCP 3, 5.3.4 for
-lists of any length). Boundaries as in scipy.ndimage's mode "reflect".
+Both run the same network (network.py) and give the same bits: those of scipy.ndimage's median filter.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cache
-
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-OUTPUTS_AT_ONCE = 8
+from groovemark.ml.features.compiled import LANES, compiled, network_step
+from groovemark.ml.features.network import OUTPUTS_AT_ONCE, Network, build
+
+WINDOW = 31
+"""The one width that is compiled."""
+
 LANES_AT_ONCE = 1 << 15
-"""Samples a wire holds at a time: some 50 wires of it stay in the processor's second-level cache."""
+"""Samples a wire of tensors holds at a time: some 50 wires of it stay in the processor's second-level cache."""
+
+_NETWORK = build(WINDOW)
+_INPUTS = _NETWORK.inputs
+_step = network_step(_NETWORK)
 
 
-@dataclass(frozen=True, slots=True)
-class Comparator:
-    """One half of a compare-exchange: the smaller or the larger of two wires."""
-
-    is_minimum: bool
-    left: int
-    right: int
-
-
-@dataclass(frozen=True)
-class Network:
-    """Wires 0..inputs-1 are samples; wire inputs + i is the result of comparators[i].
-
-    Attributes:
-        outputs: the wires that hold the medians, in the order of the windows.
-        dying: for each comparator the wires nobody reads after it.
-    """
-
-    inputs: int
-    comparators: tuple[Comparator, ...]
-    outputs: tuple[int, ...]
-    dying: tuple[tuple[int, ...], ...]
-
-
-class _Builder:
-    def __init__(self, inputs: int) -> None:
-        self.inputs = inputs
-        self.comparators: list[Comparator] = []
-
-    def _wire(self, is_minimum: bool, left: int, right: int) -> int:
-        self.comparators.append(Comparator(is_minimum, left, right))
-        return self.inputs + len(self.comparators) - 1
-
-    def exchange(self, left: int, right: int) -> list[int]:
-        return [self._wire(True, left, right), self._wire(False, left, right)]
-
-    def merge(self, left: Sequence[int], right: Sequence[int]) -> list[int]:
-        """Two ascending lists as one (Batcher's odd-even merge)."""
-        if not left or not right:
-            return [*left, *right]
-        if len(left) == len(right) == 1:
-            return self.exchange(left[0], right[0])
-        even = self.merge(left[::2], right[::2])
-        odd = self.merge(left[1::2], right[1::2])
-        merged = even[:1]
-        for low, high in zip(odd, even[1:], strict=False):
-            merged += self.exchange(low, high)
-        paired = min(len(odd), len(even) - 1)
-        return [*merged, *odd[paired:], *even[1 + paired :]]
-
-    def sort(self, wires: Sequence[int]) -> list[int]:
-        if len(wires) < 2:
-            return list(wires)
-        middle = len(wires) // 2
-        return self.merge(self.sort(wires[:middle]), self.sort(wires[middle:]))
-
-    def medians(self, candidates: list[int], first: int, last: int, width: int) -> list[int]:
-        """Medians of the windows first..last, whose common samples have `candidates` in their middle."""
-        count = last - first + 1
-        if count == 1:
-            return candidates
-        half, outputs = count // 2, list[int]()
-        for start in (first, first + half):
-            stop = start + half - 1
-            # The samples this half shares beyond those that the whole group shares.
-            extra = [*range(stop, last), *range(first + width, start + width)]
-            merged = self.merge(candidates, self.sort(extra))
-            outputs += self.medians(_middle(merged, half), start, stop, width)
-        return outputs
-
-
-def _middle(wires: list[int], count: int) -> list[int]:
-    start = (len(wires) - count) // 2
-    return wires[start : start + count]
-
-
-@cache
-def build(width: int, outputs_at_once: int = OUTPUTS_AT_ONCE) -> Network:
-    """The network for windows of `width` samples (odd); the number of outputs at once is a power of two."""
-    inputs = width + outputs_at_once - 1
-    builder = _Builder(inputs)
-    common = builder.sort(range(outputs_at_once - 1, width))
-    candidates = _middle(common, outputs_at_once)
-    outputs = builder.medians(candidates, 0, outputs_at_once - 1, width)
-    return _pruned(inputs, builder.comparators, outputs)
-
-
-def _pruned(inputs: int, comparators: list[Comparator], outputs: list[int]) -> Network:
-    """Without the comparators no output depends on, the wires renumbered."""
-    needed = set(outputs)
-    for wire in range(inputs + len(comparators) - 1, inputs - 1, -1):
-        if wire in needed:
-            needed |= {comparators[wire - inputs].left, comparators[wire - inputs].right}
-    number = {wire: wire for wire in range(inputs)}
-    kept: list[Comparator] = []
-    for wire, comparator in enumerate(comparators, start=inputs):
-        if wire in needed:
-            number[wire] = inputs + len(kept)
-            kept.append(Comparator(comparator.is_minimum, number[comparator.left], number[comparator.right]))
-    final = tuple(number[wire] for wire in outputs)
-    last_reader = {wire: index for index, one in enumerate(kept) for wire in (one.left, one.right)}
-    dying: list[list[int]] = [[] for _ in kept]
-    for wire, index in last_reader.items():
-        if wire not in final:
-            dying[index].append(wire)
-    return Network(inputs, tuple(kept), final, tuple(tuple(wires) for wires in dying))
-
-
-def _run(network: Network, samples: list[Tensor]) -> list[Tensor]:
-    wires = dict(enumerate(samples))
-    for index, comparator in enumerate(network.comparators):
-        choose = torch.minimum if comparator.is_minimum else torch.maximum
-        wires[network.inputs + index] = choose(wires[comparator.left], wires[comparator.right])
-        for wire in network.dying[index]:
-            del wires[wire]
-    return [wires[wire] for wire in network.outputs]
-
-
-def _reflected(length: int, before: int, after: int, device: torch.device) -> Tensor:
-    """Indexes -before .. length+after-1 folded back into 0..length-1: d c b a | a b c d | d c b a."""
-    index = torch.arange(-before, length + after, device=device) % (2 * length)
-    return torch.minimum(index, 2 * length - 1 - index)
-
-
-def running_median(samples: Tensor, width: int) -> Tensor:
-    """Median of the `width` samples around each one, along the rows.
+def running_median(samples: Tensor, width: int, *, dim: int = 1) -> Tensor:
+    """Median of the `width` samples around each one.
 
     Args:
         samples: (batch, row, lane); finite.
-        width: odd number of rows; windows that reach over an end see the samples mirrored there.
+        width: odd number of samples; windows that reach over an end see the samples mirrored there.
+        dim: 1 along the rows, 2 along the lanes.
 
     Returns:
         (batch, row, lane): the bits of scipy.ndimage.median_filter(size=(1, width, 1), mode="reflect").
     """
+    if width != WINDOW or samples.device.type != "cpu" or samples.dtype != torch.float32:
+        return running_median_of_tensors(samples, width, dim=dim)
+    medians = np.empty(samples.shape, dtype=np.float32)
+    along = down_columns if dim == 1 else along_rows
+    for item, target in zip(samples.contiguous().numpy(), medians, strict=True):
+        along(item, target)
+    return torch.from_numpy(medians)
+
+
+@compiled
+def down_columns(samples: NDArray[np.float32], medians: NDArray[np.float32]) -> None:
+    """Medians of 31 rows each. (row, column), contiguous; any number of either."""
+    n_rows, n_columns = samples.shape
+    source_rows, target_rows = np.empty(_INPUTS, np.int64), np.empty(OUTPUTS_AT_ONCE, np.int64)
+    margin = np.zeros((_INPUTS + OUTPUTS_AT_ONCE, LANES), np.float32)
+    whole = n_columns // LANES * LANES
+    for row in range(0, n_rows, OUTPUTS_AT_ONCE):
+        for wire in range(_INPUTS):
+            source_rows[wire] = _mirrored(row + wire - WINDOW // 2, n_rows)
+        n_outputs = min(OUTPUTS_AT_ONCE, n_rows - row)
+        target = medians[row : row + n_outputs]
+        if n_outputs < OUTPUTS_AT_ONCE:
+            for column in range(0, n_columns, LANES):
+                _through_margin(samples, source_rows, column, target, margin)
+            continue
+        source_rows *= n_columns
+        for output in range(OUTPUTS_AT_ONCE):
+            target_rows[output] = output * n_columns
+        for column in range(0, whole, LANES):
+            _step(samples, source_rows, column, target, target_rows, column)
+        if whole < n_columns:
+            _through_margin(samples, source_rows // n_columns, whole, target, margin)
+
+
+@compiled
+def _through_margin(
+    samples: NDArray[np.float32],
+    source_rows: NDArray[np.int64],
+    column: int,
+    target: NDArray[np.float32],
+    margin: NDArray[np.float32],
+) -> None:
+    """The last rows and columns, which fill no vector: their samples are copied to one, and back."""
+    n_lanes = min(LANES, samples.shape[1] - column)
+    for wire in range(_INPUTS):
+        for lane in range(n_lanes):
+            margin[wire, lane] = samples[source_rows[wire], column + lane]
+    places = np.arange(_INPUTS + OUTPUTS_AT_ONCE) * LANES
+    _step(margin, places, 0, margin, places[_INPUTS:], 0)
+    for output in range(len(target)):
+        for lane in range(n_lanes):
+            target[output, column + lane] = margin[_INPUTS + output, lane]
+
+
+@compiled
+def along_rows(samples: NDArray[np.float32], medians: NDArray[np.float32]) -> None:
+    """Medians of 31 neighbours in a row. (row, column), contiguous; any number of either."""
+    n_rows, n_columns = samples.shape
+    phases, phase_medians, wires, outputs = margins(n_columns)
+    for row in range(n_rows):
+        medians_of_row(samples[row], phases, phase_medians, wires, outputs)
+        for column in range(n_columns):
+            medians[row, column] = phase_medians[column % OUTPUTS_AT_ONCE, column // OUTPUTS_AT_ONCE]
+
+
+@compiled
+def margins(
+    n_columns: int,
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:
+    """Room for `medians_of_row`: phases, their medians, and where the network's wires and outputs begin."""
+    n_groups = -(-n_columns // OUTPUTS_AT_ONCE)
+    stride = -(-n_groups // LANES) * LANES + LANES
+    phases = np.zeros((OUTPUTS_AT_ONCE, stride), np.float32)
+    phase_medians = np.empty((OUTPUTS_AT_ONCE, stride), np.float32)
+    wires = np.empty(_INPUTS, np.int64)
+    for wire in range(_INPUTS):
+        wires[wire] = wire % OUTPUTS_AT_ONCE * stride + wire // OUTPUTS_AT_ONCE
+    return phases, phase_medians, wires, np.arange(OUTPUTS_AT_ONCE) * stride
+
+
+@compiled
+def medians_of_row(
+    samples: NDArray[np.float32],
+    phases: NDArray[np.float32],
+    phase_medians: NDArray[np.float32],
+    wires: NDArray[np.int64],
+    outputs: NDArray[np.int64],
+) -> None:
+    """Every eighth sample in a row of its own: then the 38 wires of neighbouring groups are 38 plain vectors.
+
+    Leaves the median around sample i in phase_medians[i % 8, i // 8].
+    """
+    n_columns, half = len(samples), WINDOW // 2
+    n_groups = -(-n_columns // OUTPUTS_AT_ONCE)
+    n_positions = n_groups + -(-_INPUTS // OUTPUTS_AT_ONCE)
+    first_plain = -(-half // OUTPUTS_AT_ONCE)
+    last_plain = max(first_plain, (n_columns - OUTPUTS_AT_ONCE + half) // OUTPUTS_AT_ONCE)
+    for phase in range(OUTPUTS_AT_ONCE):
+        target = phases[phase]
+        for position in range(first_plain):
+            target[position] = samples[_mirrored(position * OUTPUTS_AT_ONCE + phase - half, n_columns)]
+        for position in range(last_plain, n_positions):
+            target[position] = samples[_mirrored(position * OUTPUTS_AT_ONCE + phase - half, n_columns)]
+    for position in range(first_plain, last_plain):
+        start = position * OUTPUTS_AT_ONCE - half
+        for phase in range(OUTPUTS_AT_ONCE):
+            phases[phase, position] = samples[start + phase]
+    for column in range(0, n_groups, LANES):
+        _step(phases, wires, column, phase_medians, outputs, column)
+
+
+@compiled
+def _mirrored(index: int, length: int) -> int:
+    """-1 is 0, -2 is 1, …; length is length - 1, and so on, as often as it takes."""
+    folded = index % (2 * length)
+    return min(folded, 2 * length - 1 - folded)
+
+
+def running_median_of_tensors(samples: Tensor, width: int, *, dim: int = 1) -> Tensor:
+    """As `running_median`, on any device."""
+    if dim == 2:
+        return running_median_of_tensors(samples.transpose(1, 2).contiguous(), width).transpose(1, 2)
     network = build(width)
     batch, rows, lanes = samples.shape
     groups = -(-rows // OUTPUTS_AT_ONCE)
@@ -175,3 +173,19 @@ def running_median(samples: Tensor, width: int) -> Tensor:
         for number, median in enumerate(_run(network, rows_of_wire)):
             medians[:, start:stop, number] = median
     return medians.flatten(1, 2)[:, :rows]
+
+
+def _run(network: Network, samples: list[Tensor]) -> list[Tensor]:
+    wires = dict(enumerate(samples))
+    for index, comparator in enumerate(network.comparators):
+        choose = torch.minimum if comparator.is_minimum else torch.maximum
+        wires[network.inputs + index] = choose(wires[comparator.left], wires[comparator.right])
+        for wire in network.dying[index]:
+            del wires[wire]
+    return [wires[wire] for wire in network.outputs]
+
+
+def _reflected(length: int, before: int, after: int, device: torch.device) -> Tensor:
+    """Indexes -before .. length+after-1 folded back into 0..length-1: d c b a | a b c d | d c b a."""
+    index = torch.arange(-before, length + after, device=device) % (2 * length)
+    return torch.minimum(index, 2 * length - 1 - index)

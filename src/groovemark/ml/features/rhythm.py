@@ -35,7 +35,32 @@ def onset_strength(mel_db: Tensor, *, aggregate: Aggregate, lead_frames: int) ->
         ascending, middle = rises.sort(dim=-1).values, rises.shape[-1] // 2
         lower = middle if rises.shape[-1] % 2 else middle - 1
         strength = (ascending[..., middle] + ascending[..., lower]) / 2
-    return pad(strength, (1 + lead_frames, 0))[:, : mel_db.shape[1]]
+    return delayed(strength, lead_frames)
+
+
+def delayed(strength: Tensor, lead_frames: int) -> Tensor:
+    """Rises from each frame to the next, (batch, frame − 1), put where they are heard: (batch, frame)."""
+    return pad(strength, (1 + lead_frames, 0))[:, : strength.shape[1] + 1]
+
+
+def lags(sample_rate: int, hop_length_samples: int) -> int:
+    """Frames of 8 seconds: the longest period that a tempo may have."""
+    return int(AUTOCORRELATION_S * sample_rate) // hop_length_samples
+
+
+def transform_length(n_lags: int) -> int:
+    """The least length above 2 · lags whose only prime factors are 2, 3 and 5: transforms of it are fast."""
+    length = 2 * n_lags - 1
+    while 30**length % length:
+        length += 1
+    return length
+
+
+def faded(strength: Tensor, n_lags: int) -> Tensor:
+    """(batch, frame + 2 · (lags // 2)): the ends fade in and out, so that every frame has a whole window."""
+    half = n_lags // 2
+    ramp = torch.arange(half, device=strength.device) / half
+    return torch.cat([strength[:, :1] * ramp, strength, strength[:, -1:] * ramp.flip(0)], dim=1)
 
 
 def mean_autocorrelation(strength: Tensor, n_lags: int) -> Tensor:
@@ -50,13 +75,10 @@ def mean_autocorrelation(strength: Tensor, n_lags: int) -> Tensor:
     Returns:
         (batch, lag) float64; 0 where the strength is 0 throughout. The mean of librosa.feature.tempogram.
     """
-    half = n_lags // 2
-    ramp = torch.arange(half, device=strength.device) / half
-    faded = torch.cat([strength[:, :1] * ramp, strength, strength[:, -1:] * ramp.flip(0)], dim=1)
     window = torch.as_tensor(filterbanks.hann(n_lags).copy(), device=strength.device)
-    frames = faded.unfold(1, n_lags, 1)[:, : strength.shape[1]] * window  # (batch, frame, lag)
+    frames = faded(strength, n_lags).unfold(1, n_lags, 1)[:, : strength.shape[1]] * window  # (batch, frame, lag)
     energy = frames.square().sum(dim=-1, keepdim=True)  # (batch, frame, 1)
-    n_fft = 1 << (2 * n_lags - 1).bit_length()
+    n_fft = transform_length(n_lags)
     spectra = torch.view_as_real(torch.fft.rfft(frames, n=n_fft))
     power = spectra.square().sum(dim=-1) / torch.where(energy < TINY, 1.0, energy)
     correlation: Tensor = torch.fft.irfft(power.mean(dim=1, dtype=torch.float64), n=n_fft)
@@ -73,9 +95,14 @@ def tempo(strength: Tensor, sample_rate: int, hop_length_samples: int) -> Tensor
         (batch,) in beats per minute; a track without any onset gets the prior's most likely lag, 117.45 at
         22,050 Hz. Source: Ellis 2007. Same as librosa.feature.tempo(onset_envelope=strength).
     """
-    n_lags = int(AUTOCORRELATION_S * sample_rate) // hop_length_samples
-    correlation = mean_autocorrelation(strength, n_lags).clamp_min(-9e-7)  # (batch, lag)
+    n_lags = lags(sample_rate, hop_length_samples)
+    return likeliest_tempo(mean_autocorrelation(strength, n_lags), sample_rate, hop_length_samples)
+
+
+def likeliest_tempo(correlation: Tensor, sample_rate: int, hop_length_samples: int) -> Tensor:
+    """(batch, lag) → (batch,) in beats per minute, the prior included."""
+    n_lags = correlation.shape[1]
     prior = torch.as_tensor(filterbanks.tempo_prior(n_lags, sample_rate, hop_length_samples).copy())
     tempi = torch.as_tensor(filterbanks.tempi_bpm(n_lags, sample_rate, hop_length_samples).astype(np.float64))
-    likelihood = torch.log1p(1e6 * correlation) + prior.to(correlation.device)
+    likelihood = torch.log1p(1e6 * correlation.clamp_min(-9e-7)) + prior.to(correlation.device)
     return tempi.to(correlation.device)[likelihood.argmax(dim=-1)]

@@ -26,34 +26,42 @@ def tuning_steps(power: Tensor, sample_rate: int) -> Tensor:
         (batch,) integers 0..99, an index into TUNING_EDGES; 50 (in tune) without any peak.
         Source: librosa.estimate_tuning; the parabola is Smith 2011's, "Spectral audio signal processing".
     """
-    n_fft = 2 * (power.shape[-1] - 1)
-    lowest = int(LOWEST_HZ * n_fft // sample_rate) + 1
-    highest = int(-(-HIGHEST_HZ * n_fft // sample_rate))
+    lowest, highest, bin_hz = searched_bins(2 * (power.shape[-1] - 1), sample_rate)
     loudest = power.amax(dim=-1, keepdim=True)
     audible = torch.where(power > 0.1 * loudest, power, 0.0)[..., lowest - 1 : highest + 1]
     here = audible[..., 1:-1]  # (batch, frame, peak candidate)
     is_peak = (here > audible[..., :-2]) & (here >= audible[..., 2:]) & (here > 0)
     steps = [
-        _commonest_step(one[:, lowest - 1 : highest + 1], peaks, lowest, sample_rate / n_fft)
+        commonest_step(*_peaks(one[:, lowest - 1 : highest + 1], peaks, lowest, bin_hz))
         for one, peaks in zip(power, is_peak, strict=True)
     ]
     return torch.stack(steps)
 
 
-def _commonest_step(power: Tensor, is_peak: Tensor, lowest: int, bin_hz: float) -> Tensor:
-    """Of one track: power (frame, candidate + 2), is_peak (frame, candidate)."""
+def searched_bins(n_fft: int, sample_rate: int) -> tuple[int, int, float]:
+    """The first bin in which peaks are looked for, the bin after the last, and the width of a bin in Hz."""
+    lowest = int(LOWEST_HZ * n_fft // sample_rate) + 1
+    highest = int(-(-HIGHEST_HZ * n_fft // sample_rate))
+    return lowest, highest, sample_rate / n_fft
+
+
+def _peaks(power: Tensor, is_peak: Tensor, lowest: int, bin_hz: float) -> tuple[Tensor, Tensor]:
+    """Pitches in Hz and heights; of one track: power (frame, candidate + 2), is_peak (frame, candidate)."""
     frame, candidate = torch.nonzero(is_peak, as_tuple=True)  # (peak,) each
-    if len(frame) == 0:
-        return torch.tensor(IN_TUNE, device=power.device)
     left, here, right = (power[frame, candidate + offset] for offset in range(3))
     curvature, slope = right + left - 2 * here, (right - left) / 2
     shift = torch.where(slope.abs() >= curvature.abs(), 0.0, -slope / curvature)
-    height = here + 0.5 * slope * shift
-    pitch_hz = ((candidate + lowest).double() + shift) * bin_hz
-    ascending = height.sort().values
-    median = (ascending[len(height) // 2] + ascending[(len(height) - 1) // 2]) / 2
-    pitch_hz = pitch_hz[height >= median].float()
-    semitones = torch.remainder(12 * torch.log2(pitch_hz / (A440_HZ / 16)), 1.0)
+    return ((candidate + lowest).double() + shift) * bin_hz, here + 0.5 * slope * shift
+
+
+def commonest_step(pitches_hz: Tensor, heights: Tensor) -> Tensor:
+    """Where most of the louder half of a track's peaks lie: (peak,) float64, (peak,) → one integer."""
+    if len(heights) == 0:
+        return torch.tensor(IN_TUNE, device=heights.device)
+    ascending = heights.sort().values
+    median = (ascending[len(heights) // 2] + ascending[(len(heights) - 1) // 2]) / 2
+    pitches_hz = pitches_hz[heights >= median].float()
+    semitones = torch.remainder(12 * torch.log2(pitches_hz / (A440_HZ / 16)), 1.0)
     residual = torch.where(semitones >= 0.5, semitones - 1.0, semitones).double()
-    edges = torch.as_tensor(TUNING_EDGES[1:-1], device=power.device)
+    edges = torch.as_tensor(TUNING_EDGES[1:-1], device=heights.device)
     return torch.bincount(torch.bucketize(residual, edges, right=True), minlength=100).argmax()
