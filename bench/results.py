@@ -13,7 +13,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from database import LABELS, add_batch, add_catalog, add_model, fresh_database
-from groovemark.db import predictions
+from groovemark.db import merging, predictions
 from groovemark.db.predictions import Target
 from groovemark.db.session import connect, create_engine
 from groovemark.db.tables import BatchItem, CurrentLabel, Prediction, Track
@@ -41,7 +41,7 @@ async def write_with_copy(connection: asyncpg.Connection, target: Target, rows: 
             await predictions.stage(connection, rows[start : start + BLOCK_ROWS])
         await predictions.supersede(connection, target)
         await predictions.add_items(connection, target)
-        await predictions.merge(connection, target)
+        await merging.merge(connection, target)
 
 
 async def write_with_orm(engine: AsyncEngine, target: Target, rows: list[Row]) -> None:

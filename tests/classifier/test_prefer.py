@@ -51,7 +51,7 @@ def test_a_wait_that_is_no_number_is_refused_before_anything_is_stored(api: http
         ("wait=301", 300),
         ("wait=999999999999", 300),
         ("respond-async", 0),
-        ("respond-async, wait=9", 0),
+        ("respond-async, wait=9", 9),
     ],
 )
 def test_prefer_is_read_as_its_rfc_says(prefer: str | None, seconds: int) -> None:

@@ -13,7 +13,7 @@ from sqlalchemy import RowMapping
 
 from groovemark.classifier.audio_items import prepare_items
 from groovemark.context import Context
-from groovemark.db import batches, jobs, models, predictions
+from groovemark.db import batches, jobs, merging, models, predictions
 from groovemark.db.predictions import Result, Target
 from groovemark.db.session import raw_connection
 from groovemark.errors import AudioRejected, Fault
@@ -53,10 +53,10 @@ async def classify_audio(context: Context, batch: RowMapping, lease: Lease) -> N
                     summary.add(outcome.features, outcome.segments.argmax(axis=1))
             done += len(chunk)
             lease.progress = done / len(items)
+    if done < len(items):
+        lease.check()  # it stopped early, and here is why; a wish to cancel that came too late changes nothing
     async with context.database.transaction() as connection:
-        if await jobs.hold(connection, lease.claim):
-            lease.is_cancelled = True
-        lease.check()
+        await jobs.hold(connection, lease.claim)
         await batches.finish(connection, batch["id"], "completed", input_summary=summary.as_dict())
         await jobs.finish(connection, lease.claim, "succeeded")
 
@@ -132,7 +132,7 @@ async def _record(
                 fault = Fault(outcome.reason, outcome.message, item=item["external_id"])
                 await predictions.add_faults(raw, target.batch_id, [(item["position"], fault)])
         succeeded = await predictions.finish_items(raw, target)
-        await predictions.merge(raw, target)
+        await merging.merge(raw, target)
         await batches.add_counts(connection, target.batch_id, succeeded=succeeded, failed=failed)
         await models.record_use(connection, target.model_version_id, tracks=succeeded)
 

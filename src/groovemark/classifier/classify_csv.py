@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sqlalchemy import RowMapping
 
 from groovemark.context import Context
-from groovemark.db import batches, jobs, models, predictions
+from groovemark.db import batches, jobs, merging, models, predictions
 from groovemark.db.models import ModelRow
 from groovemark.db.predictions import Target
 from groovemark.db.session import raw_connection
@@ -35,12 +35,9 @@ class _Tally:
     summary: InputSummary
     rows_uploaded: int = 0
     rows_missing: int = 0
+    rows_bad: int = 0
     faults: list[Fault] = field(default_factory=list)
-
-    @property
-    def bad_lines(self) -> dict[int, Fault]:
-        """The first fault of every bad row, by line."""
-        return {fault.line: fault for fault in reversed(self.faults) if fault.line is not None}
+    """For the rejection; with on_error=skip they go to the database block by block, and none is kept here."""
 
 
 async def classify_csv(context: Context, batch: RowMapping, lease: Lease) -> None:
@@ -58,8 +55,8 @@ async def classify_csv(context: Context, batch: RowMapping, lease: Lease) -> Non
     async with context.database.transaction() as connection:
         raw = await raw_connection(connection)
         await predictions.open_stage(raw)
-        await _stage(raw, table, classifier, tally, lease, keep_going=batch["on_error"] == "skip")
-        if tally.faults and batch["on_error"] == "reject":
+        await _stage(raw, table, classifier, tally, lease, target=target if batch["on_error"] == "skip" else None)
+        if tally.faults:
             raise _rejection(tally)
         # From here on the job is locked: a worker that lost its lease learns it now and writes nothing.
         if await jobs.hold(connection, lease.claim):
@@ -68,12 +65,11 @@ async def classify_csv(context: Context, batch: RowMapping, lease: Lease) -> Non
         await batches.set_model(connection, batch["id"], chosen.id)
         await predictions.supersede(raw, target)
         succeeded = await predictions.add_items(raw, target)
-        failed = await _add_bad_rows(raw, target, tally)
-        await predictions.merge(raw, target)
+        await merging.merge(raw, target)
         await batches.add_counts(
             connection,
             batch["id"],
-            total=succeeded + failed,
+            total=succeeded + tally.rows_bad,
             succeeded=succeeded,
             rows_uploaded=tally.rows_uploaded,
             rows_missing=tally.rows_missing,
@@ -104,9 +100,12 @@ async def _stage(
     tally: _Tally,
     lease: Lease,
     *,
-    keep_going: bool,
+    target: Target | None,
 ) -> None:
-    """Through the file block by block: the next one is read while the model works on this one."""
+    """Through the file block by block: the next one is read while the model works on this one.
+
+    With a target, bad rows become failed items of it; without one, the first of them make all computing pointless.
+    """
     blocks = table.blocks()
     reading = asyncio.create_task(asyncio.to_thread(_next, blocks))
     try:
@@ -115,8 +114,11 @@ async def _stage(
             reading = asyncio.create_task(asyncio.to_thread(_next, blocks))
             tally.rows_uploaded += block.rows_read
             tally.rows_missing += block.rows_missing
-            tally.faults += block.faults
-            if tally.faults and not keep_going:
+            if target is not None:
+                tally.rows_bad += await _add_bad_rows(raw, target, block.faults)
+            else:
+                tally.faults += block.faults
+            if tally.faults:
                 # Nothing will be stored: read on for more faults, but compute nothing.
                 if len(tally.faults) >= FAULTS_REPORTED:
                     return
@@ -159,13 +161,15 @@ def _rejection(tally: _Tally) -> InputRejected:
     )
 
 
-async def _add_bad_rows(raw: asyncpg.Connection, target: Target, tally: _Tally) -> int:
-    """With on_error=skip every bad row is a failed item with its faults."""
-    bad = tally.bad_lines
+async def _add_bad_rows(raw: asyncpg.Connection, target: Target, faults: Sequence[Fault]) -> int:
+    """Failed items with their faults; answers how many rows they are. All faults of a row are in one block."""
+    if not faults:
+        return 0
+    first_of_line = {fault.line: fault for fault in reversed(faults) if fault.line is not None}
     await raw.copy_records_to_table(
         "batch_item",
-        records=((target.batch_id, line, fault.item, line, "failed") for line, fault in bad.items()),
+        records=((target.batch_id, line, fault.item, line, "failed") for line, fault in first_of_line.items()),
         columns=("batch_id", "position", "external_id", "line", "state"),
     )
-    await predictions.add_faults(raw, target.batch_id, ((fault.line, fault) for fault in tally.faults))
-    return len(bad)
+    await predictions.add_faults(raw, target.batch_id, [(fault.line, fault) for fault in faults])
+    return len(first_of_line)

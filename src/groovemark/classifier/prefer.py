@@ -9,18 +9,19 @@ WAIT_MAX_S = 300
 
 
 def wait_s(prefer: str | None) -> int:
-    """Seconds to wait before answering 202; `respond-async` means none.
+    """Seconds to wait before answering 202; `respond-async` alone means none, with `wait` it waits so long.
 
     Unknown preferences are ignored, as the RFC asks. Raises RequestRejected when `wait` is no number of seconds.
     """
-    chosen = WAIT_DEFAULT_S
+    chosen: int | None = None
+    default = WAIT_DEFAULT_S
     for preference in (prefer or "").split(","):
         name, _, value = preference.partition(";")[0].partition("=")
         if name.strip().lower() == "respond-async":
-            return 0
+            default = 0
         if name.strip().lower() == "wait":
             seconds = value.strip().strip('"')
             if not (seconds.isascii() and seconds.isdigit()):
                 raise RequestRejected(f"Prefer: wait must be a number of seconds from 0 to {WAIT_MAX_S}.")
             chosen = min(int(seconds[:6]), WAIT_MAX_S)
-    return chosen
+    return default if chosen is None else chosen

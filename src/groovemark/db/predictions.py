@@ -1,7 +1,6 @@
-"""Writing results: COPY into a temporary table, then one merge, all in the caller's transaction.
+"""Results on their way into the tables: COPY into a temporary table, items, faults; `merging` does the rest.
 
-Merges of one catalog wait for each other, so that equal batches posted at once cannot deadlock and the counters
-always agree with the labels.
+Everything happens in the caller's transaction.
 """
 
 from __future__ import annotations
@@ -168,85 +167,6 @@ async def finish_items(connection: asyncpg.Connection, target: Target) -> int:
             """,
             target.batch_id,
         )
-    )
-
-
-async def merge(connection: asyncpg.Connection, target: Target) -> None:
-    """Staged rows become tracks, predictions, current labels and counts.
-
-    The newest prediction by `created_at` is the one that gave the current label, whichever transaction began first.
-    """
-    await connection.execute("SELECT pg_advisory_xact_lock(42, $1)", target.catalog_id)
-    await connection.execute("ANALYZE staged_result (external_id)")
-    await connection.execute(
-        """
-        INSERT INTO track (catalog_id, external_id, title)
-        SELECT DISTINCT ON (external_id) $1::integer, external_id, title FROM staged_result
-        ORDER BY external_id, position DESC
-        ON CONFLICT (catalog_id, external_id) DO UPDATE SET title = excluded.title, updated_at = now()
-        WHERE track.title <> excluded.title
-        """,
-        target.catalog_id,
-    )
-    await connection.execute(
-        """
-        CREATE TEMPORARY TABLE landed ON COMMIT DROP AS
-        SELECT staged_result.*, track.id AS track_id
-        FROM staged_result JOIN track ON track.catalog_id = $1 AND track.external_id = staged_result.external_id
-        """.replace("$1", str(int(target.catalog_id)))  # CREATE TABLE AS takes no parameters
-    )
-    await connection.execute("ANALYZE landed (track_id)")
-    await connection.execute(
-        """
-        INSERT INTO prediction (batch_id, position, track_id, model_version_id, label, confidence, probabilities,
-                                segments, created_at)
-        SELECT $1, position, track_id, $2, label, confidence, probabilities, segments, clock_timestamp() FROM landed
-        """,
-        target.batch_id,
-        target.model_version_id,
-    )
-    await _relabel(connection, target)
-    await connection.execute("DROP TABLE landed")
-    await connection.execute("TRUNCATE staged_result")
-
-
-async def _relabel(connection: asyncpg.Connection, target: Target) -> None:
-    await connection.execute(
-        """
-        WITH winner AS (
-            SELECT DISTINCT ON (track_id) track_id, label FROM landed ORDER BY track_id, position DESC
-        ), change AS (
-            SELECT label, count(*) AS tracks FROM winner GROUP BY label
-            UNION ALL
-            SELECT known.label, -count(*) FROM winner JOIN current_label known USING (track_id)
-            WHERE known.task = $2 GROUP BY known.label
-        )
-        INSERT INTO label_count (catalog_id, task, label, tracks)
-        SELECT $1, $2, label, sum(tracks) FROM change GROUP BY label HAVING sum(tracks) <> 0
-        ON CONFLICT (catalog_id, task, label) DO UPDATE SET tracks = label_count.tracks + excluded.tracks
-        """,
-        target.catalog_id,
-        target.task,
-    )
-    await connection.execute(
-        """
-        INSERT INTO current_label (track_id, task, catalog_id, label, title)
-        SELECT DISTINCT ON (track_id) track_id, $2, $1::integer, label, title FROM landed
-        ORDER BY track_id, position DESC
-        ON CONFLICT (track_id, task) DO UPDATE SET label = excluded.label, title = excluded.title
-        WHERE (current_label.label, current_label.title) IS DISTINCT FROM (excluded.label, excluded.title)
-        """,
-        target.catalog_id,
-        target.task,
-    )
-    # A track has one title: the other tasks' listings show the new one too.
-    await connection.execute(
-        """
-        UPDATE current_label SET title = track.title FROM landed JOIN track ON track.id = landed.track_id
-        WHERE current_label.track_id = landed.track_id AND current_label.task <> $1
-          AND current_label.title <> track.title
-        """,
-        target.task,
     )
 
 

@@ -14,6 +14,7 @@ from datetime import timedelta
 import asyncpg
 from pgqueuer import AsyncpgDriver, Job, Queries, QueueManager, RetryRequested
 from pgqueuer.adapters.persistence.qb import QueryBuilderEnvironment
+from pgqueuer.errors import FailingListenerError
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +63,7 @@ async def consume(
     while not stop.is_set():
         try:
             await _consume_once(open_connection, handlers, lease_s=lease_s, stop=stop)
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, FailingListenerError, TimeoutError) as error:
             logger.warning("queue connection lost, trying again: %s", error)
             await _pause(stop, RECONNECT_PAUSE_S)
 
