@@ -10,9 +10,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from groovemark.ml.features.compiled import LANES, compiled, compiled_for_extremes, compiled_for_sums, network_step
+from groovemark.ml.audio.compiled import compiled, compiled_for_extremes, compiled_for_sums
 from groovemark.ml.features.median import down_columns, margins, medians_of_row
 from groovemark.ml.features.network import OUTPUTS_AT_ONCE, build_middle, build_ranking
+from groovemark.ml.features.vectors import LANES, network_step
 
 Array = NDArray[np.float32]
 

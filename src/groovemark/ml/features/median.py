@@ -10,8 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from groovemark.ml.features.compiled import LANES, compiled, network_step
+from groovemark.ml.audio.compiled import compiled
 from groovemark.ml.features.network import OUTPUTS_AT_ONCE, Network, build
+from groovemark.ml.features.vectors import LANES, network_step
 
 WINDOW = 31
 """The one width that is compiled."""

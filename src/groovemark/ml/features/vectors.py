@@ -1,46 +1,18 @@
-"""How the loops of this package are compiled by numba, and one machine vector that numba has no name for."""
+"""Sorting networks as machine code: vectors, which numba has no name for, through its compiler."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 from llvmlite import ir  # type: ignore[import-untyped]
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
 
 from groovemark.ml.features.network import Network
 
 LANES = 16
 """Samples of one vector: AVX-512's; LLVM splits it where the processor has narrower ones."""
-
-_Function = TypeVar("_Function", bound=Callable[..., Any])
-
-
-def compiled(function: _Function) -> _Function:
-    """Compile on the first call, or load what an earlier process compiled where the disk could keep it."""
-    return _compile(function, frozenset())
-
-
-def compiled_for_sums(function: _Function) -> _Function:
-    """Sums may be added in any order, so that they run in vectors; NaN and infinity keep their meaning."""
-    return _compile(function, _ANY_ORDER)
-
-
-def compiled_for_extremes(function: _Function) -> _Function:
-    """Minima and maxima run in vectors too; of what holds NaN, anything may come out."""
-    return _compile(function, _ANY_ORDER | {"nnan"})
-
-
-_ANY_ORDER = frozenset({"reassoc", "contract", "nsz"})
-
-
-def _compile(function: _Function, freedoms: frozenset[str]) -> _Function:
-    options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": set(freedoms)}
-    try:
-        return cast("_Function", njit(cache=True, **options)(function))
-    except RuntimeError:  # neither beside the source nor in the user's cache may anything be written
-        return cast("_Function", njit(**options)(function))
 
 
 def network_step(network: Network) -> Callable[..., Any]:
