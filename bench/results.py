@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from database import LABELS, add_batch, add_catalog, add_model, fresh_database
 from groovemark.db import merging, predictions
-from groovemark.db.predictions import Target
+from groovemark.db.predictions import Result, Target
 from groovemark.db.session import connect, create_engine
 from groovemark.db.tables import BatchItem, CurrentLabel, Prediction, Track
 from measure import machine, print_table, verdict
@@ -23,17 +23,15 @@ FLOOR, STRETCH = 12, 18
 BLOCK_ROWS = 5_000
 CHANCES = [0.125] * len(LABELS)
 
-Row = tuple[int, int, str, str, str, float, list[float], None]
 
-
-def make_rows(count: int) -> list[Row]:
+def make_rows(count: int) -> list[Result]:
     return [
-        (line, line, str(line), f"Title of track {line}", LABELS[line % 8], 0.125, CHANCES, None)
+        Result(line, line, str(line), f"Title of track {line}", LABELS[line % 8], 0.125, CHANCES)
         for line in range(2, count + 2)
     ]
 
 
-async def write_with_copy(connection: asyncpg.Connection, target: Target, rows: list[Row]) -> None:
+async def write_with_copy(connection: asyncpg.Connection, target: Target, rows: list[Result]) -> None:
     """As the worker does it; the second time around the same rows are replaced."""
     async with connection.transaction():
         await predictions.open_stage(connection)
@@ -44,12 +42,14 @@ async def write_with_copy(connection: asyncpg.Connection, target: Target, rows: 
         await merging.merge(connection, target)
 
 
-async def write_with_orm(engine: AsyncEngine, target: Target, rows: list[Row]) -> None:
+async def write_with_orm(engine: AsyncEngine, target: Target, rows: list[Result]) -> None:
     """The same end in the way of a textbook: objects, add_all, commit. It cannot even replace rows."""
     async with AsyncSession(engine) as session:
         for start in range(0, len(rows), BLOCK_ROWS):
             block = rows[start : start + BLOCK_ROWS]
-            tracks = [Track(catalog_id=target.catalog_id, external_id=row[2], title=row[3]) for row in block]
+            tracks = [
+                Track(catalog_id=target.catalog_id, external_id=row.external_id, title=row.title) for row in block
+            ]
             session.add_all(tracks)
             await session.flush()
             for row, track in zip(block, tracks, strict=True):
@@ -57,27 +57,27 @@ async def write_with_orm(engine: AsyncEngine, target: Target, rows: list[Row]) -
                     [
                         BatchItem(
                             batch_id=target.batch_id,
-                            position=row[0],
-                            line=row[1],
-                            external_id=row[2],
-                            title=row[3],
+                            position=row.position,
+                            line=row.line,
+                            external_id=row.external_id,
+                            title=row.title,
                             state="succeeded",
                         ),
                         Prediction(
                             batch_id=target.batch_id,
-                            position=row[0],
+                            position=row.position,
                             track_id=track.id,
                             model_version_id=target.model_version_id,
-                            label=row[4],
-                            confidence=row[5],
-                            probabilities=row[6],
+                            label=row.label,
+                            confidence=row.confidence,
+                            probabilities=row.probabilities,
                         ),
                         CurrentLabel(
                             track_id=track.id,
                             task=target.task,
                             catalog_id=target.catalog_id,
-                            label=row[4],
-                            title=row[3],
+                            label=row.label,
+                            title=row.title,
                         ),
                     ]
                 )
@@ -102,10 +102,15 @@ async def compare(uri: str, count: int, rounds: int) -> bool:
         catalog = await add_catalog(connection)
         first, again = [await add_batch(connection, catalog, model) for _ in range(2)]
         other = await add_batch(connection, await add_catalog(connection), model)
-        seconds["ORM add_all"].append(await timed(write_with_orm(engine, other, rows)))
-        seconds["first upload"].append(await timed(write_with_copy(connection, first, rows)))
-        seconds["the same again"].append(await timed(write_with_copy(connection, again, rows)))
-        await connection.execute("VACUUM ANALYZE")
+        for way, work in (
+            ("ORM add_all", write_with_orm(engine, other, rows)),
+            ("first upload", write_with_copy(connection, first, rows)),
+            ("the same again", write_with_copy(connection, again, rows)),
+        ):
+            seconds[way].append(await timed(work))
+            # Every contender starts from rest, and none pays for the one before.
+            await connection.execute("VACUUM ANALYZE")
+            await connection.execute("CHECKPOINT")
     await connection.close()
     await engine.dispose()
     base = median(seconds["ORM add_all"])

@@ -119,18 +119,18 @@ async def _record(
     async with context.database.transaction() as connection:
         raw = await raw_connection(connection)
         await jobs.hold(connection, lease.claim)
-        failed = 0
-        await predictions.open_stage(raw)
+        failed, results = 0, []
         for item, outcome in chunk:
             if isinstance(outcome, TrackPrediction):
-                result = _result(item, outcome, classifier.spec.labels, context)
-                await predictions.stage(raw, [result.record()])
+                results.append(_result(item, outcome, classifier.spec.labels, context))
             elif await batches.fail_item(connection, target.batch_id, item["position"]):
                 failed += 1
                 if outcome.reason.startswith("decoder_"):  # the file's fault, or ours: an operator should look
                     logger.warning("batch %s, item %s: %s", target.batch_id, item["position"], outcome.message)
                 fault = Fault(outcome.reason, outcome.message, item=item["external_id"])
                 await predictions.add_faults(raw, target.batch_id, [(item["position"], fault)])
+        await predictions.open_stage(raw)
+        await predictions.stage(raw, results)
         succeeded = await predictions.finish_items(raw, target)
         await merging.merge(raw, target)
         await batches.add_counts(connection, target.batch_id, succeeded=succeeded, failed=failed)

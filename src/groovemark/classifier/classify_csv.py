@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import asyncpg
 import numpy as np
@@ -16,7 +15,7 @@ from sqlalchemy import RowMapping
 from groovemark.context import Context
 from groovemark.db import batches, jobs, merging, models, predictions
 from groovemark.db.models import ModelRow
-from groovemark.db.predictions import Target
+from groovemark.db.predictions import Result, Target
 from groovemark.db.session import raw_connection
 from groovemark.errors import Fault, InputRejected
 from groovemark.ingest.csv import Block, CsvTable, open_csv
@@ -124,7 +123,7 @@ async def _stage(
                     return
             elif len(block.features):
                 probabilities = await asyncio.to_thread(classifier.run, block.features)
-                await predictions.stage(raw, _records(block, probabilities, classifier.spec.labels))
+                await predictions.stage(raw, _results(block, probabilities, classifier.spec.labels))
                 tally.summary.add(block.features, probabilities.argmax(axis=1))
     finally:
         reading.cancel()
@@ -134,8 +133,8 @@ def _next(blocks: Iterator[Block]) -> Block | None:
     return next(blocks, None)
 
 
-def _records(block: Block, probabilities: NDArray[np.float32], labels: Sequence[str]) -> Iterator[tuple[Any, ...]]:
-    """Rows for `predictions.stage`; an item's position is its line."""
+def _results(block: Block, probabilities: NDArray[np.float32], labels: Sequence[str]) -> Iterator[Result]:
+    """An item's position is its line."""
     best = probabilities.argmax(axis=1)
     confidence = probabilities[np.arange(len(best)), best].tolist()
     rows = zip(
@@ -148,7 +147,7 @@ def _records(block: Block, probabilities: NDArray[np.float32], labels: Sequence[
         strict=True,
     )
     for line, external_id, title, label, chance, chances in rows:
-        yield line, line, external_id, title, labels[label], chance, chances, None
+        yield Result(line, line, external_id, title, labels[label], chance, chances)
 
 
 def _rejection(tally: _Tally) -> InputRejected:

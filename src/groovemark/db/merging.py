@@ -17,19 +17,28 @@ async def merge(connection: asyncpg.Connection, target: Target) -> None:
     await connection.execute("SELECT pg_advisory_xact_lock(42, $1)", target.catalog_id)
     await connection.execute("ANALYZE staged_result (external_id)")
     await _merge_tracks(connection, target)
+    await connection.execute("""
+        CREATE TEMPORARY TABLE landed (
+            position integer, track_id bigint, title text, label text, known_label text, known_title text
+        ) ON COMMIT DROP
+    """)
     await connection.execute(
         """
-        CREATE TEMPORARY TABLE landed ON COMMIT DROP AS
-        SELECT staged_result.*, track.id AS track_id
+        INSERT INTO landed
+        SELECT position, track.id, staged_result.title, staged_result.label, known.label, known.title
         FROM staged_result JOIN track ON track.catalog_id = $1 AND track.external_id = staged_result.external_id
-        """.replace("$1", str(int(target.catalog_id)))  # CREATE TABLE AS takes no parameters
+        LEFT JOIN current_label known ON known.track_id = track.id AND known.task = $2
+        """,
+        target.catalog_id,
+        target.task,
     )
     await connection.execute("ANALYZE landed (track_id)")
     await connection.execute(
         """
         INSERT INTO prediction (batch_id, position, track_id, model_version_id, label, confidence, probabilities,
                                 segments, created_at)
-        SELECT $1, position, track_id, $2, label, confidence, probabilities, segments, clock_timestamp() FROM landed
+        SELECT $1, position, track_id, $2, staged_result.label, confidence, probabilities, segments, clock_timestamp()
+        FROM staged_result JOIN landed USING (position)
         """,
         target.batch_id,
         target.model_version_id,
@@ -63,16 +72,15 @@ async def _merge_tracks(connection: asyncpg.Connection, target: Target) -> None:
 
 
 async def _merge_counts(connection: asyncpg.Connection, target: Target) -> None:
-    """Before the labels: what a track was known as until now is taken off."""
+    """What a track was known as until now is taken off."""
     await connection.execute(
         """
         WITH winner AS (
-            SELECT DISTINCT ON (track_id) track_id, label FROM landed ORDER BY track_id, position DESC
+            SELECT DISTINCT ON (track_id) label, known_label FROM landed ORDER BY track_id, position DESC
         ), change AS (
             SELECT label, count(*) AS tracks FROM winner GROUP BY label
             UNION ALL
-            SELECT known.label, -count(*) FROM winner JOIN current_label known USING (track_id)
-            WHERE known.task = $2 GROUP BY known.label
+            SELECT known_label, -count(*) FROM winner WHERE known_label IS NOT NULL GROUP BY known_label
         )
         INSERT INTO label_count (catalog_id, task, label, tracks)
         SELECT $1, $2, label, sum(tracks) FROM change GROUP BY label HAVING sum(tracks) <> 0
@@ -87,10 +95,10 @@ async def _merge_labels(connection: asyncpg.Connection, target: Target) -> None:
     await connection.execute(
         """
         UPDATE current_label SET label = winner.label, title = winner.title
-        FROM (SELECT DISTINCT ON (track_id) track_id, label, title FROM landed
+        FROM (SELECT DISTINCT ON (track_id) * FROM landed WHERE known_label IS NOT NULL
               ORDER BY track_id, position DESC) AS winner
         WHERE current_label.track_id = winner.track_id AND task = $1
-          AND (current_label.label, current_label.title) IS DISTINCT FROM (winner.label, winner.title)
+          AND (winner.label, winner.title) <> (winner.known_label, winner.known_title)
         """,
         target.task,
     )
@@ -98,9 +106,7 @@ async def _merge_labels(connection: asyncpg.Connection, target: Target) -> None:
         """
         INSERT INTO current_label (track_id, task, catalog_id, label, title)
         SELECT DISTINCT ON (track_id) track_id, $2, $1::integer, label, title FROM landed
-        WHERE NOT EXISTS (SELECT FROM current_label known
-                          WHERE known.track_id = landed.track_id AND known.task = $2)
-        ORDER BY track_id, position DESC
+        WHERE known_label IS NULL ORDER BY track_id, position DESC
         """,
         target.catalog_id,
         target.task,

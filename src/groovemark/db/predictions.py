@@ -9,9 +9,12 @@ import json
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from io import BytesIO
+from typing import NamedTuple
 
 import asyncpg
 
+from groovemark.db.copying import encode_integer, encode_jsonb, encode_real, encode_reals, encode_rows, encode_text
 from groovemark.errors import Fault
 
 DUPLICATE_CODE = "duplicate_id"
@@ -27,8 +30,7 @@ class Target:
     model_version_id: int
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(NamedTuple):
     """What the model said of one item. `segments`: one list of probabilities a window, for audio."""
 
     position: int
@@ -39,22 +41,6 @@ class Result:
     confidence: float
     probabilities: Sequence[float]
     segments: Sequence[Sequence[float]] | None = None
-
-    def record(self) -> tuple[object, ...]:
-        segments = None if self.segments is None else json.dumps({"probabilities": self.segments})
-        return (
-            self.position,
-            self.line,
-            self.external_id,
-            self.title,
-            self.label,
-            self.confidence,
-            self.probabilities,
-            segments,
-        )
-
-
-_COLUMNS = ("position", "line", "external_id", "title", "label", "confidence", "probabilities", "segments")
 
 
 async def open_stage(connection: asyncpg.Connection) -> None:
@@ -67,9 +53,24 @@ async def open_stage(connection: asyncpg.Connection) -> None:
     """)
 
 
-async def stage(connection: asyncpg.Connection, records: Iterable[tuple[object, ...]]) -> None:
-    """Add results; tuples in the order of `Result.record`."""
-    await connection.copy_records_to_table("staged_result", records=records, columns=_COLUMNS)
+async def stage(connection: asyncpg.Connection, results: Iterable[Result]) -> None:
+    """Add results to the stage."""
+    rows = encode_rows(map(_encode, results))
+    await connection.copy_to_table("staged_result", source=BytesIO(rows), columns=Result._fields, format="binary")
+
+
+def _encode(result: Result) -> tuple[bytes, ...]:
+    segments = None if result.segments is None else json.dumps({"probabilities": result.segments})
+    return (
+        encode_integer(result.position),
+        encode_integer(result.line),
+        encode_text(result.external_id),
+        encode_text(result.title),
+        encode_text(result.label),
+        encode_real(result.confidence),
+        encode_reals(result.probabilities),
+        encode_jsonb(segments),
+    )
 
 
 async def supersede(connection: asyncpg.Connection, target: Target) -> int:
