@@ -24,7 +24,9 @@ class Analysis:
         self.hop_length_samples = int(parameters["hop_length_samples"])
         self.n_mels = int(parameters["n_mels"])
         self.lead_frames = self.n_fft // (2 * self.hop_length_samples)
-        self.tempo_aggregate: rhythm.Aggregate = "median" if parameters["tempo"] == "median onset strength" else "mean"
+        self.tempo_aggregate: rhythm.Aggregate = (
+            "median" if parameters.get("tempo") == "median onset strength" else "mean"
+        )
 
     def _matrix(self, matrix: filterbanks.Matrix) -> Tensor:
         return torch.tensor(matrix, device=self.waveforms.device)
@@ -54,12 +56,17 @@ class Analysis:
     def power(self) -> Tensor:
         return self._magnitude_and_power[1]
 
+    @property
+    def mel(self) -> Tensor:
+        """(batch, frame, mel): the energy of each band."""
+        bands = filterbanks.mel_bands(self.sample_rate, self.n_fft, self.n_mels)
+        groups = [(start, self._matrix(filters)) for start, filters in bands]
+        return functional.banded_product(self.power, groups)
+
     @cached_property
     def mel_db(self) -> Tensor:
         """(batch, frame, mel)."""
-        bands = filterbanks.mel_bands(self.sample_rate, self.n_fft, self.n_mels)
-        groups = [(start, self._matrix(filters)) for start, filters in bands]
-        return functional.decibels(functional.banded_product(self.power, groups))
+        return functional.decibels(self.mel)
 
     @property
     def mfcc(self) -> Tensor:

@@ -32,6 +32,8 @@ def warm_up() -> None:
 def extract_file(path: str, spec_name: str) -> FileFeatures:
     """Decodes a file as a stream and extracts the features of each of its windows.
 
+    A tensor becomes one row of numbers, to be given the spec's shape again.
+
     Raises AudioRejected: the file cannot be decoded, is out of limits, or holds samples that are not finite.
     """
     extractor = _extractor(spec_name)
@@ -56,7 +58,7 @@ def extract_file(path: str, spec_name: str) -> FileFeatures:
                 offset_samples=round(source.offset_s * source.sample_rate),
             )
         ]
-    features = np.stack(rows)
+    features = np.stack(rows).reshape(len(rows), -1)
     if not np.isfinite(features).all():
         raise AudioRejected("not_finite", "The audio holds samples that are not finite or far beyond full scale.")
     return FileFeatures(features, title, n_samples / source.sample_rate)

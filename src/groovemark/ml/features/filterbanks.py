@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Matrix = NDArray[np.float32]
+Bands = tuple[tuple[int, Matrix], ...]
 
 TUNING_EDGES = np.linspace(-0.5, 0.5, 101)
 """Edges of the 100 tunings that can be told apart, in semitones."""
@@ -68,16 +69,41 @@ def mel(sample_rate: int, n_fft: int, n_mels: int) -> Matrix:
 
 
 @cache
-def mel_bands(sample_rate: int, n_fft: int, n_mels: int, bands_at_once: int = 16) -> tuple[tuple[int, Matrix], ...]:
-    """`mel` without most of its zeros: for groups of bands the first bin, and (bin, band) from there."""
-    filters = mel(sample_rate, n_fft, n_mels)
+def mel_bands(sample_rate: int, n_fft: int, n_mels: int) -> Bands:
+    """`mel` without most of its zeros."""
+    return _bands(mel(sample_rate, n_fft, n_mels))
+
+
+def _bands(filters: Matrix, bands_at_once: int = 16) -> Bands:
+    """For groups of neighbouring bands the first bin they use, and their (bin, band) from there."""
     groups = []
-    for first in range(0, n_mels, bands_at_once):
+    for first in range(0, filters.shape[1], bands_at_once):
         group = filters[:, first : first + bands_at_once]
         used = np.flatnonzero(group.any(axis=1))
         start, stop = (int(used[0]), int(used[-1]) + 1) if len(used) else (0, 1)
         groups.append((start, _frozen(group[start:stop].astype(np.float64))))
     return tuple(groups)
+
+
+@cache
+def symmetric_hann(length: int) -> Matrix:
+    """Hann window whose both ends are zero (length,): ½ − ½ cos(2πn / (length − 1))."""
+    return _frozen(0.5 - 0.5 * np.cos(2 * np.pi * np.arange(length) / (length - 1)))
+
+
+@cache
+def kaldi_mel_bands(sample_rate: int, n_fft: int, n_mels: int, lowest_hz: float = 20.0) -> Bands:
+    """Triangles of equal height between neighbouring points of HTK's mel scale, straight in mels.
+
+    Source: Povey et al. 2011, Kaldi (mel = 1127 ln(1 + f / 700)).
+    """
+    bins = 1127.0 * np.log1p(np.arange(n_fft // 2 + 1)[:, None] * sample_rate / n_fft / 700.0)  # (frequency, 1)
+    lowest, highest = 1127.0 * np.log1p(np.array([lowest_hz, sample_rate / 2]) / 700.0)
+    edges = np.linspace(lowest, highest, n_mels + 2)  # (mel + 2,)
+    width = edges[1] - edges[0]
+    triangles = np.maximum(0.0, np.minimum((bins - edges[:-2]) / width, (edges[2:] - bins) / width))
+    triangles[-1] = 0.0  # Kaldi leaves out the Nyquist bin
+    return _bands(_frozen(triangles))
 
 
 @cache

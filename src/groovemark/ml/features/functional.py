@@ -100,6 +100,11 @@ def decibels(power: Tensor, *, floor_db: float = 80.0) -> Tensor:
     return torch.maximum(levels, loudest - floor_db)
 
 
+def compressed(energy: Tensor) -> Tensor:
+    """log₁₀(10,000 · energy + 1), >= 0: loudness for convolutional networks. Source: Pons & Serra 2019, MusiCNN."""
+    return torch.log10(10_000.0 * energy + 1.0)
+
+
 def _frame_sums(samples: Tensor, frame_length: int, hop_length_samples: int) -> Tensor:
     """Sums over overlapping frames, adding each hop's samples once.
 

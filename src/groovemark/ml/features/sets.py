@@ -66,4 +66,50 @@ GTZAN_57 = FeatureSpec(
 )
 """Mean and variance over a clip, in the GTZAN table's order, without file name, length and label."""
 
-FEATURE_SETS = {spec.name: spec for spec in (ECHONEST_155, FMA_42, GTZAN_57)}
+MFCC_SEGMENTS = FeatureSpec(
+    name="mfcc-segments",
+    columns=(),
+    audio=AudioSource(
+        sample_rate=SAMPLE_RATE, window_s=3.0, hop_s=3.0, shortest_window_s=3.0, parameters={**_STFT, "n_mels": 128}
+    ),
+    shape=(130, 13),
+    unit="dB",
+)
+"""13 MFCC of every frame of each 3 seconds, as convolutional networks take them; a shorter track is filled with
+silence."""
+
+LOG_MEL = FeatureSpec(
+    name="log-mel",
+    columns=(),
+    audio=AudioSource(
+        sample_rate=16_000,
+        window_s=3.0,
+        hop_s=3.0,
+        shortest_window_s=3.0,
+        parameters={
+            "n_fft": 512,
+            "hop_length_samples": 256,
+            "window": "hann",
+            "n_mels": 96,
+            "log": "log10(10000x + 1)",
+        },
+    ),
+    shape=(187, 96),
+)
+"""The compressed mel spectrogram that MusiCNN takes (Pons & Serra 2019), a patch of 187 frames every 3 seconds."""
+
+AST_FBANK = FeatureSpec(
+    name="ast-fbank",
+    columns=(),
+    audio=AudioSource(
+        sample_rate=16_000,
+        window_s=10.24,
+        hop_s=10.24,
+        shortest_window_s=5.0,
+        parameters={"frame_samples": 400, "hop_length_samples": 160, "n_fft": 512, "n_mels": 128, "window": "hann"},
+    ),
+    shape=(1024, 128),
+)
+"""Kaldi's filterbank, normalised by AudioSet's mean and deviation, as the Audio Spectrogram Transformer takes it."""
+
+FEATURE_SETS = {spec.name: spec for spec in (ECHONEST_155, FMA_42, GTZAN_57, MFCC_SEGMENTS, LOG_MEL, AST_FBANK)}

@@ -55,17 +55,29 @@ class FeatureSpec:
         columns: in the order in which models take them.
         title_required: whether a CSV must bring its own title column.
         audio: how to compute the columns from audio; None where they only come as a table.
+        shape: of one window's tensor, for the sets that have no columns.
+        unit: of the tensor's numbers.
     """
 
     name: str
     columns: tuple[Column, ...]
     title_required: bool = False
     audio: AudioSource | None = None
+    shape: tuple[int, ...] = ()
+    unit: str = ""
 
     @cached_property
     def sha256(self) -> str:
         """Identity of the spec: training and serving must agree on it."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+        fields = asdict(self)
+        if not self.shape:  # so that sets of columns keep the identity they had before there were tensors
+            del fields["shape"], fields["unit"]
+        return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def window_shape(self) -> tuple[int, ...]:
+        """Of what one window of audio gives: the columns, or the tensor."""
+        return self.shape or (len(self.columns),)
 
     @cached_property
     def numeric_names(self) -> tuple[str, ...]:
