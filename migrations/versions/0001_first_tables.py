@@ -179,6 +179,7 @@ def upgrade() -> None:
         sa.Column("task", sa.Text(), nullable=False),
         sa.Column("state", sa.Text(), server_default="queued", nullable=False),
         sa.Column("on_error", sa.Text(), nullable=False),
+        sa.Column("is_prepared", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.Column("model_requested", sa.Text(), nullable=True),
         sa.Column("model_version_id", sa.Integer(), nullable=True),
         sa.Column("rows_uploaded", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
@@ -247,6 +248,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("batch_id", "number"),
     )
     op.create_index("batch_fault_by_item", "batch_fault", ["batch_id", "position"], unique=False)
+    op.create_index("batch_fault_by_severity", "batch_fault", ["batch_id", "severity", "number"], unique=False)
     op.create_table(
         "result_file",
         sa.Column("batch_id", sa.Uuid(), nullable=False),
@@ -289,6 +291,7 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_upload_sha256"), table_name="upload")
     op.drop_table("upload")
     op.drop_table("result_file")
+    op.drop_index("batch_fault_by_severity", table_name="batch_fault")
     op.drop_index("batch_fault_by_item", table_name="batch_fault")
     op.drop_table("batch_fault")
     op.drop_index(op.f("ix_client_secret_client_id"), table_name="client_secret")

@@ -169,7 +169,7 @@ class DatabaseUnavailable(Unavailable):
     title = "The database is not available"
 
     def __init__(self) -> None:
-        super().__init__("The database did not answer. Nothing of this request was stored; try again.")
+        super().__init__("The database did not answer; try again in a moment.")
 
 
 class ModelRejected(ServiceError):

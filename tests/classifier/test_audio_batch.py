@@ -116,9 +116,11 @@ def test_long_audio_is_averaged_over_windows_and_a_short_rest_is_dropped(service
     assert found[0]["probabilities"] == pytest.approx(mean, abs=1e-6)
 
 
-def test_of_two_files_of_one_name_the_last_one_wins(api: httpx.Client) -> None:
+def test_of_two_files_of_one_name_the_last_one_wins_and_the_other_says_why_it_failed(api: httpx.Client) -> None:
+    """Both once succeeded and became one track, whichever of them was finished last."""
     parts = [("files", ("a.wav", audio_file(seed=seed, title=f"Take {seed}"))) for seed in (1, 2)]
     found = items(api, api.post("/classifier/predict-batch", files=parts))
-    assert [item["state"] for item in found] == ["succeeded", "succeeded"]
+    assert [item["state"] for item in found] == ["failed", "succeeded"]
+    assert found[0]["error"]["code"] == "duplicate_id"
     genre = str(found[1]["label"])
     assert api.get("/genre/title-list", params={"genre": genre}).json()["titles"] == ["Take 2"]

@@ -5,13 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pyarrow.parquet as pq
 import pytest
 
+from tests.conftest import Service
 from tests.inputs import audio_file, echonest_rows, to_csv, zip_file
-from tests.ledger import watch
+from tests.ledger import fetch, watch
 from tests.posting import post_audio, post_csv
 
 LABELS = [
@@ -125,3 +127,17 @@ def test_a_running_batch_can_be_read_but_not_as_parquet(api: httpx.Client) -> No
     assert 0 < len(found) < 200
     assert pending
     assert watch(api, location)["state"] == "cancelled"
+
+
+def test_parquet_asked_for_by_many_at_once_is_one_job(service: Service, api: httpx.Client) -> None:
+    """Every request but the first once left a job behind that nobody ran."""
+    location = post_csv(api, to_csv(echonest_rows(3))).headers["location"].removeprefix("/api/v1")
+    with ThreadPoolExecutor(5) as pool:
+        answers = list(pool.map(lambda _: api.get(f"{location}/results.parquet"), range(5)))
+    assert [answer.status_code for answer in answers] == [200] * 5
+    jobs = fetch(
+        service.database_uri,
+        "SELECT job.state FROM job JOIN catalog ON catalog.id = catalog_id WHERE name = $1 AND kind = 'export_results'",
+        api.headers["client-id"],
+    )
+    assert [job["state"] for job in jobs] == ["succeeded"]

@@ -113,7 +113,8 @@ def test_titles_with_any_characters_come_back_as_they_were(api: httpx.Client) ->
 def test_a_genre_is_valid_in_any_case_if_a_model_of_the_task_has_it(api: httpx.Client) -> None:
     for name, label in (("METAL", "metal"), ("Jazz And Blues", "jazz and blues"), ("hip-hop", "Hip-Hop")):
         assert api.get("/genre/title-list", params={"genre": name}).json()["genre"] == label
-    for name, label in (("Folk", "Folk"), ("folk", "folk")):
+    # FOLK was once taken for another model's Folk, and an integration saw an empty list.
+    for name, label in (("Folk", "Folk"), ("folk", "folk"), ("FOLK", "folk")):
         assert api.get("/genre/title-list", params={"genre": name}).json()["genre"] == label
 
 

@@ -44,7 +44,7 @@ def batch(row: RowMapping) -> Batch:
             failed=row["items_failed"],
             cancelled=row["items_cancelled"],
         ),
-        progress=1.0 if row["state"] == "completed" else row["job_progress"],
+        progress=row["job_progress"],
         cancel_requested=row["cancel_requested"],
         error=BatchError(code=error["code"], message=error["detail"]) if error else None,
         created_at=row["created_at"],
@@ -64,7 +64,10 @@ def item(row: RowMapping) -> Item:
     fault = None
     if row["code"] is not None:
         fault = ItemError(code=row["code"], message=row["message"], column=row["column"])
-    return Item(**{name: row[name] for name in Item.model_fields if name != "error"}, error=fault)
+    fields = {name: row[name] for name in Item.model_fields if name != "error"}
+    if fields["confidence"] is not None:
+        fields["confidence"] = _rounded(fields["confidence"])
+    return Item(**fields, error=fault)
 
 
 class ResultRows:

@@ -105,6 +105,8 @@ async def _request_file(services: Services, batch: RowMapping) -> ResultFileRow:
             job_id = await jobs.create(connection, kind=EXPORT, catalog_id=batch["catalog_id"])
             if await result_files.request(connection, batch["id"], "parquet", job_id=job_id):
                 await queue.enqueue(await raw_connection(connection), EXPORT, job_id)
+            else:
+                await jobs.discard(connection, job_id)
     for _ in range(int(FILE_WAIT_S / FILE_POLL_S)):
         async with services.database.transaction() as connection:
             found = await result_files.find(connection, batch["id"], "parquet")

@@ -24,7 +24,7 @@ from groovemark.classifier.schema.batch import (
 from groovemark.classifier.schema.predict_batch import REQUEST_BODY, Info, PredictBatchResponse
 from groovemark.db import batches
 from groovemark.dependencies import Services, ServicesDependency
-from groovemark.errors import Conflict, Fault
+from groovemark.errors import Conflict, DatabaseUnavailable, Fault, Unavailable
 from groovemark.handlers import FAULTS_MAX, MEDIA_TYPE, path_of, problem, respond
 from groovemark.ingest.uploads import receive_form
 from groovemark.paging import LIMIT_MAX, After, cut_page, decode_cursor, encode_cursor, next_link
@@ -71,10 +71,16 @@ async def predict_batch(
     ) as form:
         submission = service.read_form(form)
         batch_id = await service.accept(services, caller, submission, keep=form.keep)
+    location = {"Location": present.batch_path(batch_id)}
     if submission.kind == "csv" and patience_s:
         await services.notices.wait(batch_id, timeout_s=patience_s)
-    row = await service.find(services, caller, batch_id)
-    location = {"Location": present.batch_path(batch_id)}
+    try:
+        row = await service.find(services, caller, batch_id)
+    except DatabaseUnavailable:
+        accepted = Unavailable(
+            "The batch was accepted, but the database does not answer at the moment; see Location."
+        )
+        return respond(request, accepted, headers=location)
     if row["kind"] == "csv" and row["state"] in batches.FINAL_STATES:
         return await _finished(request, services, row, location)
     return JSONResponse(present.batch(row).model_dump(mode="json"), 202, headers=location)

@@ -95,9 +95,10 @@ async def _claim(context: Context, job_id: uuid.UUID) -> Claim | None:
         if held is not None:
             return held
         status = await jobs.status(connection, job_id)
-    if status is not None and status.is_leased:
-        raise NotNow(context.lease_s / 2, "another worker holds the lease")
-    return None
+    if status is None or status.state in jobs.FINAL_STATES:
+        return None
+    # Leased by another worker, or released a moment ago: in either case it has not ended, and must not be forgotten.
+    raise NotNow(context.lease_s / 2 if status.is_leased else RETRY_S, "another worker had the job")
 
 
 async def _work(

@@ -12,14 +12,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import RowMapping, bindparam, text
+from sqlalchemy import CursorResult, RowMapping, bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
+
+from groovemark.errors import Conflict
 
 CHANNEL = "groovemark_batch"
 """NOTIFY channel: the payload is the id of a batch that has come to its end."""
 
 FINAL_STATES = frozenset({"completed", "failed", "cancelled"})
+CANCEL_WAIT_S = 3
+LOCK_NOT_AVAILABLE = "55P03"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,22 +109,18 @@ async def create(
     return batch_id
 
 
-async def append_items(
-    connection: AsyncConnection, batch_id: uuid.UUID, upload_number: int, items: Sequence[NewItem]
-) -> None:
-    """The members of a zip, behind the items already there; a second call for the same upload adds nothing."""
-    found = await connection.execute(
-        text("""
-            SELECT coalesce(max(position) + 1, 0) AS next_position,
-                   coalesce(bool_or(upload_number = :number AND member IS NOT NULL), false) AS is_expanded
-            FROM batch_item WHERE batch_id = :id
-        """),
-        {"id": batch_id, "number": upload_number},
+async def append_items(connection: AsyncConnection, batch_id: uuid.UUID, items: Sequence[NewItem]) -> None:
+    """The members of a zip, behind the items already there."""
+    first = await connection.scalar(
+        text("SELECT coalesce(max(position) + 1, 0) FROM batch_item WHERE batch_id = :id"), {"id": batch_id}
     )
-    row = found.one()
-    if not row.is_expanded:
-        await _insert_items(connection, batch_id, items, first_position=row.next_position)
-        await add_counts(connection, batch_id, total=len(items))
+    await _insert_items(connection, batch_id, items, first_position=int(first or 0))
+    await add_counts(connection, batch_id, total=len(items))
+
+
+async def set_prepared(connection: AsyncConnection, batch_id: uuid.UUID) -> None:
+    """Its items are all known and named; a later attempt takes them as they are."""
+    await connection.execute(text("UPDATE batch SET is_prepared = true WHERE id = :id"), {"id": batch_id})
 
 
 async def _insert_items(
@@ -340,7 +341,7 @@ async def finish(
                items_cancelled = count.cancelled, items_failed = count.failed
         FROM (SELECT count(*) FILTER (WHERE state = 'cancelled') AS cancelled,
                      count(*) FILTER (WHERE state = 'failed') AS failed
-              FROM batch_item WHERE batch_id = :id) AS count
+              FROM batch_item WHERE batch_id = :id AND state <> 'succeeded') AS count
         WHERE id = :id
     """).bindparams(
         bindparam("error", type_=JSONB(none_as_null=True)),
@@ -365,8 +366,24 @@ async def fail_item(connection: AsyncConnection, batch_id: uuid.UUID, position: 
 
 
 async def request_cancel(connection: AsyncConnection, batch_id: uuid.UUID, job_id: uuid.UUID) -> None:
-    """A batch that nobody works on is cancelled at once; a running one when its worker sees the wish."""
-    job = await connection.execute(
+    """A batch that nobody works on is cancelled at once; a running one when its worker sees the wish.
+
+    Raises Conflict while the results are being recorded: that holds the job, and waiting would hold a connection.
+    """
+    await connection.execute(text(f"SET LOCAL lock_timeout = '{CANCEL_WAIT_S}s'"))
+    try:
+        job = await _mark_cancelled(connection, job_id)
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) == LOCK_NOT_AVAILABLE:
+            raise Conflict("The results are being recorded at this moment; it is too late to cancel.") from error
+        raise
+    row = job.first()
+    if row is not None and row.state == "cancelled":
+        await finish(connection, batch_id, "cancelled")
+
+
+async def _mark_cancelled(connection: AsyncConnection, job_id: uuid.UUID) -> CursorResult[Any]:
+    return await connection.execute(
         text("""
             UPDATE job SET cancel_requested = true,
                    state = CASE WHEN state = 'queued' THEN 'cancelled' ELSE state END,
@@ -375,6 +392,3 @@ async def request_cancel(connection: AsyncConnection, batch_id: uuid.UUID, job_i
         """),
         {"id": job_id},
     )
-    row = job.first()
-    if row is not None and row.state == "cancelled":
-        await finish(connection, batch_id, "cancelled")

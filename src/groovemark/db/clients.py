@@ -98,13 +98,19 @@ async def add(
 
 
 async def ensure(connection: AsyncConnection, client_id: str, secret: str) -> None:
-    """The client of CLIENT_ID / CLIENT_SECRET exists, with that secret and no other; safe to repeat."""
-    known = await authenticate(connection, client_id, secret)
-    if known is None:
-        await connection.execute(
-            text("UPDATE client_secret SET revoked_at = now() WHERE client_id = :id AND revoked_at IS NULL"),
-            {"id": client_id},
-        )
+    """The client of CLIENT_ID / CLIENT_SECRET exists and has that secret; safe to repeat.
+
+    Where it has others only, they stop working: whoever rotates this client changes the setting as well.
+    """
+    if await authenticate(connection, client_id, secret) is not None:
+        return
+    await connection.execute(
+        text("UPDATE client_secret SET revoked_at = now() WHERE client_id = :id AND revoked_at IS NULL"),
+        {"id": client_id},
+    )
+    if await exists(connection, client_id):
+        await _add_secret(connection, client_id, secret)
+    else:
         await add(connection, client_id, secret=secret)
 
 

@@ -11,6 +11,8 @@ from sqlalchemy import bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+FINAL_STATES = frozenset({"succeeded", "completed", "failed", "cancelled"})
+
 
 class LeaseLost(Exception):
     """Another worker has the job now: whatever this one still wanted to write is refused."""
@@ -40,6 +42,11 @@ async def create(connection: AsyncConnection, *, kind: str, catalog_id: int) -> 
         {"id": job_id, "kind": kind, "catalog_id": catalog_id},
     )
     return job_id
+
+
+async def discard(connection: AsyncConnection, job_id: uuid.UUID) -> None:
+    """A job that was created and is not wanted after all."""
+    await connection.execute(text("DELETE FROM job WHERE id = :id"), {"id": job_id})
 
 
 async def catalog_of(connection: AsyncConnection, job_id: uuid.UUID) -> int:

@@ -72,6 +72,19 @@ def create_engine(uri: str, *, pool_size: int = 10) -> AsyncEngine:
     )
 
 
+# A disk error inside a transaction is an OSError too, and is not the database's: there only a lost connection counts.
+_LOST = (ConnectionError, InterfaceError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError)
+_UNREACHABLE = (
+    *_LOST,
+    OSError,
+    PoolTimeoutError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+)
+
+
 class Database:
     """The engine, with driver errors turned into the service's own."""
 
@@ -85,15 +98,16 @@ class Database:
         Raises DatabaseUnavailable when the server cannot be reached or drops the connection.
         """
         try:
-            async with self._engine.begin() as connection:
-                yield connection
-        except (OSError, InterfaceError, PoolTimeoutError, asyncpg.InterfaceError) as error:
+            connection = await self._engine.connect()
+        except _UNREACHABLE as error:
             raise DatabaseUnavailable from error
-        except (asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError) as error:
-            raise DatabaseUnavailable from error
-        except (asyncpg.TooManyConnectionsError, asyncpg.InvalidAuthorizationSpecificationError) as error:
-            raise DatabaseUnavailable from error
-        except asyncpg.InvalidCatalogNameError as error:
+        try:
+            try:
+                async with connection.begin():
+                    yield connection
+            finally:
+                await connection.close()
+        except _LOST as error:
             raise DatabaseUnavailable from error
         except DBAPIError as error:
             if error.connection_invalidated:

@@ -164,6 +164,7 @@ class Batch(Base):
     task: Mapped[str]
     state: Mapped[str] = mapped_column(server_default="queued")
     on_error: Mapped[str]
+    is_prepared: Mapped[bool] = mapped_column(server_default=false())
     model_requested: Mapped[str | None]
     model_version_id: Mapped[int | None] = mapped_column(ForeignKey("model_version.id"))
     rows_uploaded: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
@@ -219,6 +220,7 @@ class BatchFault(Base):
     __table_args__ = (
         _one_of("severity", SEVERITIES),
         Index("batch_fault_by_item", "batch_id", "position"),
+        Index("batch_fault_by_severity", "batch_id", "severity", "number"),
     )
     batch_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("batch.id", ondelete="CASCADE"), primary_key=True)
     number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)

@@ -9,7 +9,7 @@ from groovemark.db import listings, models
 from groovemark.db.clients import Caller
 from groovemark.db.listings import TitleKey
 from groovemark.dependencies import Services
-from groovemark.errors import RequestRejected
+from groovemark.errors import RequestRejected, shorten
 
 DEFAULT_TASK = "genre"
 GENRES_ALWAYS_KNOWN = (
@@ -36,10 +36,11 @@ async def find_label(services: Services, caller: Caller, *, task: str, name: str
         labels |= set(GENRES_ALWAYS_KNOWN)
     if name in labels:
         return name
-    for label in sorted(labels):
-        if label.casefold() == name.casefold():
+    # `FOLK` means the folk of every integration before it means another model's Folk.
+    for label in (*GENRES_ALWAYS_KNOWN, *sorted(labels)):
+        if label in labels and label.casefold() == name.casefold():
             return label
-    raise RequestRejected(f"There is no {task} '{name[:64]}'; valid are {', '.join(sorted(labels)) or 'none yet'}.")
+    raise RequestRejected(f"There is no {task} '{shorten(name)}'; valid are {', '.join(sorted(labels)) or 'none yet'}.")
 
 
 async def all_titles(services: Services, caller: Caller, *, task: str, label: str) -> AsyncIterator[str]:
