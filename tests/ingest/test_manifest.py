@@ -66,6 +66,8 @@ def test_every_fault_is_named_with_its_line(tmp_path: Path) -> None:
     ("content", "expected"),
     [
         ("name,title\na,b\n", (1, "file", "missing_column")),
+        ("file\ttitle\na\tb\n", (1, None, "wrong_separator")),
+        ("sep=;\nfile;title\na;b\n", (1, None, "separator_line")),
         ("file,titel\na,b\n", (1, "titel", "unknown_column")),
         ("file,title,title\na,b,c\n", (1, "title", "duplicate_column")),
         ('file,title\na,"b\n', (2, None, "unclosed_quote")),
@@ -73,6 +75,11 @@ def test_every_fault_is_named_with_its_line(tmp_path: Path) -> None:
 )
 def test_a_manifest_of_another_shape_is_refused(tmp_path: Path, content: str, expected: tuple[int, str, str]) -> None:
     assert faults(tmp_path / "m", content) == [expected]
+
+
+def test_a_column_of_files_in_another_case_is_shown(tmp_path: Path) -> None:
+    with pytest.raises(InputRejected, match=r"'file'\. Case and spaces count: 'File' must be file\."):
+        manifest(tmp_path / "m", "File,title\na,b\n")
 
 
 def test_limits_hold(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from groovemark.errors import MalformedRequest, RequestRejected, ServiceError, TooLarge
@@ -165,6 +165,7 @@ async def test_name_of_a_file_is_shown_without_what_cannot_be_printed(tmp_path: 
     assert form.files[0].file_name == "a���.wav"
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(max_size=40) | st.sampled_from([b"--b", b"\r\n", b"--b\r\n", END, part("files", b"x")])))
 def test_no_body_whatever_raises_anything_but_the_errors_of_the_service(
     tmp_path_factory: pytest.TempPathFactory, pieces: list[bytes]

@@ -39,8 +39,8 @@ class BadCell(Exception):
         self.code = code
         self.message = message
 
-    def at(self, line: int, column: str) -> Fault:
-        return Fault(self.code, self.message, line=line, column=column)
+    def at(self, line: int, column: str, *, item: str | None = None) -> Fault:
+        return Fault(self.code, self.message, item=item, line=line, column=column)
 
 
 def read_text(cell: str, *, characters_max: int) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from groovemark.errors import InputRejected, TooLarge
-from groovemark.ingest.encoding import read_utf8
+from groovemark.ingest.encoding import Progress, read_utf8
 from groovemark.ingest.header import DELIMITERS, Header, choose_spec, read_header
 from groovemark.ingest.rows import Block, CsvLimits, RowReader
 from groovemark.ml.features.spec import Column, FeatureSpec
@@ -33,9 +33,10 @@ class CsvTable:
             InputRejected: a row longer than `limits.row_bytes`, a quoted field that is never closed.
             TooLarge: more rows or bytes than the limits allow.
         """
-        reader = RowReader(self.spec, self.header, limits=self.limits)
+        progress = Progress()
+        reader = RowReader(self.spec, self.header, limits=self.limits, progress=progress)
         rows_read = 0
-        for block in reader.read(read_utf8(self.path, size_limit_bytes=self.limits.size_bytes)):
+        for block in reader.read(read_utf8(self.path, size_limit_bytes=self.limits.size_bytes, progress=progress)):
             rows_read += block.rows_read
             if rows_read > self.limits.rows:
                 raise TooLarge(f"The CSV has more than {self.limits.rows:,} rows; split it.")

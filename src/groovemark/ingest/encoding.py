@@ -5,9 +5,11 @@ from __future__ import annotations
 import codecs
 import gzip
 import io
+import os
 import sys
 import zlib
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -19,16 +21,32 @@ _GZIP_MAGIC = b"\x1f\x8b"
 _UTF16 = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 
 
-def read_utf8(path: Path, *, size_limit_bytes: int) -> Iterator[bytes]:
+@dataclass
+class Progress:
+    """How far a file has been read, counted as it is stored: compressed bytes where it is compressed."""
+
+    bytes_read: int = 0
+    size_bytes: int = 0
+
+    @property
+    def fraction_read(self) -> float:
+        """From 0 to 1; what was read ahead counts as read."""
+        return self.bytes_read / self.size_bytes if self.size_bytes else 0.0
+
+
+def read_utf8(path: Path, *, size_limit_bytes: int, progress: Progress | None = None) -> Iterator[bytes]:
     """Pieces of about 4 MiB that together are the file as UTF-8 without BOM; a character may span two pieces.
 
     UTF-8 with or without BOM, UTF-16 by its BOM, either of them gzipped.
+
+    Args:
+        progress: kept up to date with every piece.
 
     Raises:
         FileTypeRejected: not text in one of these encodings; says at which byte and line.
         TooLarge: more than `size_limit_bytes` after decompression.
     """
-    pieces = _read_plain(path, size_limit_bytes)
+    pieces = _read_plain(path, size_limit_bytes, progress or Progress())
     first = next(pieces, b"")
     if first.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
         raise FileTypeRejected("The text is UTF-32; save it as UTF-8.")
@@ -48,9 +66,10 @@ class _Undecodable(Exception):  # becomes FileTypeRejected once the line is know
         self.offset_bytes = offset_bytes
 
 
-def _read_plain(path: Path, size_limit_bytes: int) -> Iterator[bytes]:
+def _read_plain(path: Path, size_limit_bytes: int, progress: Progress) -> Iterator[bytes]:
     """The file's bytes, decompressed where they begin as gzip does."""
     with path.open("rb") as raw:
+        progress.size_bytes = os.fstat(raw.fileno()).st_size
         is_gzip = raw.read(2) == _GZIP_MAGIC
         raw.seek(0)
         stream = cast("BinaryIO", gzip.GzipFile(fileobj=raw)) if is_gzip else raw
@@ -60,6 +79,7 @@ def _read_plain(path: Path, size_limit_bytes: int) -> Iterator[bytes]:
                 piece = stream.read(PIECE_BYTES)
             except (gzip.BadGzipFile, EOFError, zlib.error) as error:
                 raise FileTypeRejected("The gzip file is damaged or cut short.") from error
+            progress.bytes_read = raw.tell()
             size_bytes += len(piece)
             if size_bytes > size_limit_bytes:
                 raise TooLarge(f"The CSV is larger than {size_limit_bytes:,} bytes when decompressed.")
@@ -91,7 +111,7 @@ def _line_ends_before(path: Path, offset_bytes: int, encoding: str) -> int:
     """LF, CRLF or CR among the first bytes of a file that was read up to there before."""
     decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder(encoding)("ignore"), translate=True)
     found = 0
-    for piece in _read_plain(path, sys.maxsize):
+    for piece in _read_plain(path, sys.maxsize, Progress()):
         wanted = piece[:offset_bytes]
         offset_bytes -= len(wanted)
         found += decoder.decode(wanted, final=not offset_bytes).count("\n")

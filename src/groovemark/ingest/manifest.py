@@ -12,7 +12,7 @@ from groovemark.errors import Fault, InputRejected, shorten
 from groovemark.ingest import scan
 from groovemark.ingest.cells import TRACK_ID_TEXT_CHARACTERS_MAX, BadCell, Missing, read_text
 from groovemark.ingest.encoding import read_utf8
-from groovemark.ingest.header import DELIMITERS, TITLE, Header, read_header
+from groovemark.ingest.header import DELIMITERS, TITLE, Header, read_header, reject_foreign_layout, spelling_hint
 from groovemark.ingest.rows import CsvLimits
 from groovemark.ingest.tokens import Plan, TextColumn
 
@@ -83,8 +83,10 @@ def _choose_header(text: str, limits: CsvLimits) -> Header:
     headers = [read_header(text, delimiter, columns_max=limits.columns) for delimiter in DELIMITERS]
     header = next((header for header in headers if FILE in header.names), None)
     if header is None:
+        reject_foreign_layout(headers)
+        nearly = [found for header in headers if (found := header.nearly(FILE))]
         fault = Fault("missing_column", "required in a manifest", line=headers[0].line, column=FILE)
-        raise InputRejected(f"The manifest lacks the column '{FILE}'.", faults=[fault])
+        raise InputRejected(f"The manifest lacks the column '{FILE}'.{spelling_hint(nearly[:1])}", faults=[fault])
     unknown = [name for name in header.names if name not in (FILE, EXTERNAL_ID, TITLE)]
     if unknown:
         shown = ", ".join(shorten(name) for name in unknown)

@@ -19,6 +19,7 @@ from groovemark.ingest.cells import (
     read_text,
     read_track_id,
 )
+from groovemark.ingest.encoding import Progress
 from groovemark.ingest.header import ID_COLUMNS, TITLE, Header
 from groovemark.ingest.tokens import Plan, Scanned, TextColumn
 from groovemark.ml.features.spec import FeatureSpec
@@ -73,6 +74,7 @@ class Block:
         rows_read: rows seen, whatever became of them.
         rows_missing: how many of these were dropped because a required field is empty.
         faults: what is wrong with the rows that are neither good nor missing, in the order of the file.
+        fraction_read: of the file as it is stored, from 0 to 1, when the block was made.
     """
 
     lines: NDArray[np.int64]
@@ -82,13 +84,19 @@ class Block:
     rows_read: int
     rows_missing: int
     faults: list[Fault]
+    fraction_read: float
 
 
 class RowReader:
-    """Reads the rows below one header. Keeps nothing of them."""
+    """Reads the rows below one header. Keeps nothing of them.
 
-    def __init__(self, spec: FeatureSpec, header: Header, *, limits: CsvLimits) -> None:
+    Args:
+        progress: of whoever reads the file; every block repeats it.
+    """
+
+    def __init__(self, spec: FeatureSpec, header: Header, *, limits: CsvLimits, progress: Progress) -> None:
         self.spec, self.header, self.limits = spec, header, limits
+        self._progress = progress
         positions = header.positions()
         self._id_column = next(name for name in ID_COLUMNS if name in positions)
         self._has_title = TITLE in positions
@@ -190,6 +198,7 @@ class RowReader:
             rows_read=len(states),
             rows_missing=int(np.count_nonzero(is_missing)),
             faults=sorted(faults, key=lambda fault: fault.line or 0),
+            fraction_read=self._progress.fraction_read,
         )
 
     def _titles(self, texts: Sequence[list[str]]) -> list[str]:
@@ -234,7 +243,7 @@ class RowReader:
             except Missing:
                 return []
             except BadCell as bad:
-                faults.append(bad.at(line, name))
+                faults.append(bad.at(line, name, item=external_id or None))
         return faults or _GoodRow(external_id, numbers)
 
     def _read_id(self, cell: str) -> str:
