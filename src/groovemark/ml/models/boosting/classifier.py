@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,8 @@ from groovemark.ml.models.boosting.tags import TagScores, find_words
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
+
+    from groovemark.ml.models.boosting.predictor import Predictor
 
 LARGEST = 1e30
 """Numbers are cut here, far from any real feature, so that neither scores nor float32 overflow."""
@@ -48,20 +51,18 @@ class Encoding:
 
 @dataclass(frozen=True)
 class Member:
-    """One fold's model: boosters that differ only in their seed, and the temperature that calibrates them."""
+    """One fold's model: trees grown with several seeds, and the temperature that calibrates them."""
 
     encoding: Encoding
-    boosters: Sequence[Any]
+    predictors: Sequence[Predictor]
     temperature: float
 
-    def probabilities(self, matrix: NDArray[np.float32], threads: int) -> NDArray[np.float64]:
-        """(n, d) -> (n, k): softmax of the boosters' mean raw score over the temperature."""
-        wide = matrix.astype(np.float64)  # the library reads rows of it an eighth faster
-        scores = sum(
-            booster.predict(wide, raw_score=True, num_threads=threads, validate_features=False)
-            for booster in self.boosters
-        )
-        return softmax(scores / (len(self.boosters) * self.temperature))
+    def probabilities(self, matrix: NDArray[np.float32]) -> NDArray[np.float64]:
+        """(n, d) -> (n, k): softmax of the mean raw score over the temperature."""
+        scores = self.predictors[0].raw_scores(matrix)
+        for predictor in self.predictors[1:]:
+            scores += predictor.raw_scores(matrix)
+        return softmax(scores / (len(self.predictors) * self.temperature))
 
 
 class BoostedClassifier:
@@ -86,15 +87,21 @@ class BoostedClassifier:
                 f"{self._spec.full_name} takes {self._spec.features.name}, these rows are {batch.spec.name}"
             )
         answer = np.empty((len(batch), len(self._spec.labels)), dtype=np.float32)
-        for start in range(0, len(batch), BLOCK_ROWS):
+
+        def fill(start: int) -> None:
             block = slice(start, start + BLOCK_ROWS)
-            answer[block] = self._run_block(
-                FeatureTable(
-                    batch.spec,
-                    np.ascontiguousarray(batch.numbers[block]),
-                    {name: cells[block] for name, cells in batch.texts.items()},
-                )
-            )
+            texts = {name: cells[block] for name, cells in batch.texts.items()}
+            table = FeatureTable(batch.spec, np.ascontiguousarray(batch.numbers[block]), texts)
+            answer[block] = self._run_block(table)
+
+        starts = range(0, len(batch), BLOCK_ROWS)
+        threads = min(self._threads, len(starts))
+        if threads > 1:
+            with ThreadPoolExecutor(threads) as executor:
+                list(executor.map(fill, starts))
+        else:
+            for start in starts:
+                fill(start)
         return answer
 
     def close(self) -> None:
@@ -106,7 +113,7 @@ class BoostedClassifier:
         words = find_words(block.texts["tags"], self._vocabulary) if self._vocabulary else None
         total = np.zeros((len(block), len(self._spec.labels)))
         for member in self._members:
-            total += member.probabilities(member.encoding.matrix(numbers, words), self._threads)
+            total += member.probabilities(member.encoding.matrix(numbers, words))
         return np.asarray(total / total.sum(axis=1, keepdims=True))
 
 

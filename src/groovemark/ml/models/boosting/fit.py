@@ -14,7 +14,9 @@ from groovemark.ml.datasets.table import take_rows
 from groovemark.ml.features.tabular import FeatureTable
 from groovemark.ml.models.boosting.classifier import Member
 from groovemark.ml.models.boosting.encode import Encoded, Matrix, fit_encoding
+from groovemark.ml.models.boosting.predictor import make_predictor
 from groovemark.ml.models.boosting.settings import ENCODING_SETTINGS, BoostingSettings
+from groovemark.ml.models.boosting.tree_text import check_trees, compact
 from groovemark.ml.training.calibration import fit_temperature
 from groovemark.ml.training.search import Ranges, search
 
@@ -41,15 +43,16 @@ class Plan:
 
 @dataclass(frozen=True)
 class Fitted:
-    """A member with what was chosen for it."""
+    """A member with what was chosen for it, and the text of the trees of each seed."""
 
     member: Member
     encoded: Encoded
+    trees: Sequence[str]
     chosen: Mapping[str, Any]
 
     def probabilities(self, table: FeatureTable) -> Floats:
         """(n, k) for rows the member has not seen."""
-        return self.member.probabilities(self.encoded.transform(table), threads=1)
+        return self.member.probabilities(self.encoded.transform(table))
 
 
 def make_plan(*, settings: Mapping[str, Any], ranges: Ranges, trials: int, seeds: tuple[int, ...]) -> Plan:
@@ -96,10 +99,13 @@ def fit(
     rounds, _ = _best_round(inner, targets, labels, settings)
     temperature = _inner_temperature(inner, targets, labels, settings, rounds, plan.seeds)
     encoded = fit_encoding(table, targets, labels, settings)
-    boosters = [_grow(encoded.matrix, targets, labels, settings, rounds, seed) for seed in plan.seeds]
+    boosters = (_grow(encoded.matrix, targets, labels, settings, rounds, seed) for seed in plan.seeds)
+    trees = [compact(booster.model_to_string()) for booster in boosters]
+    predictors = [make_predictor(check_trees(text), text) for text in trees]
     return Fitted(
-        member=Member(encoded.encoding, tuple(boosters), temperature),
+        member=Member(encoded.encoding, predictors, temperature),
         encoded=encoded,
+        trees=trees,
         chosen={**values, "rounds": rounds, "temperature": round(temperature, 4)},
     )
 

@@ -18,7 +18,7 @@ from groovemark.ml.models.base import ModelSpec
 from groovemark.ml.models.boosting.classifier import BoostedClassifier, Encoding, Member
 from groovemark.ml.models.boosting.derive import DERIVATIONS
 from groovemark.ml.models.boosting.linear import NumberScores
-from groovemark.ml.models.boosting.native import load_lightgbm
+from groovemark.ml.models.boosting.predictor import make_predictor
 from groovemark.ml.models.boosting.tags import TagScores
 from groovemark.ml.models.boosting.tree_text import check_trees
 
@@ -47,7 +47,6 @@ def load(folder: Path, spec: ModelSpec, *, threads: int = 1) -> BoostedClassifie
 
 
 def _load_member(folder: Path, entry: object, spec: ModelSpec, words: int) -> Member:
-    lightgbm = load_lightgbm()
     if not isinstance(entry, dict):
         raise ModelRejected(f"{ENSEMBLE_NAME}: a member must be an object")
     temperature, trees = entry.get("temperature"), entry.get("trees")
@@ -57,20 +56,20 @@ def _load_member(folder: Path, entry: object, spec: ModelSpec, words: int) -> Me
         raise ModelRejected(f"{ENSEMBLE_NAME}: a member must list 1 to {MEMBERS_MAX} files of trees")
     encoding = _load_encoding(folder, entry.get("arrays"), spec, words)
     columns = _matrix_width(encoding, spec)
-    boosters = []
+    predictors = []
     for name in trees:
         text = _read_text(folder / _safe(name))
         try:
-            shape = check_trees(text)
+            checked = check_trees(text)
         except ModelRejected as error:
             raise ModelRejected(f"{name}: {error.message}") from error
-        if (shape.classes, shape.features) != (len(spec.labels), columns):
+        if (checked.classes, checked.features) != (len(spec.labels), columns):
             raise ModelRejected(
-                f"{name} is for {shape.classes} labels and {shape.features} columns, "
+                f"{name} is for {checked.classes} labels and {checked.features} columns, "
                 f"the model has {len(spec.labels)} and {columns}"
             )
-        boosters.append(lightgbm.Booster(model_str=text))
-    return Member(encoding=encoding, boosters=tuple(boosters), temperature=temperature)
+        predictors.append(make_predictor(checked, text))
+    return Member(encoding=encoding, predictors=tuple(predictors), temperature=temperature)
 
 
 def _matrix_width(encoding: Encoding, spec: ModelSpec) -> int:

@@ -1,4 +1,7 @@
-"""LightGBM by itself: importing it greets scikit-learn, pandas and plotting, which prediction never uses."""
+"""LightGBM by itself, for trees that are not compiled here.
+
+Importing it greets scikit-learn, pandas and plotting, which prediction never uses.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
+
+import numpy as np
+from numpy.typing import NDArray
 
 # Measured: 1.0 s and 61 MB instead of 6.0 s and 193 MB (processor time, resident).
 _GREETED = ("sklearn", "pandas", "pyarrow", "matplotlib", "graphviz", "dask")
@@ -18,6 +24,18 @@ def load_lightgbm() -> ModuleType:
     with _lock, _hidden(_GREETED):
         import lightgbm
     return lightgbm
+
+
+class LibraryPredictor:
+    """A `Predictor`: LightGBM on one thread."""
+
+    def __init__(self, text: str) -> None:
+        self._booster = load_lightgbm().Booster(model_str=text)
+
+    def raw_scores(self, matrix: NDArray[np.float32], /) -> NDArray[np.float64]:
+        """(n, d) -> (n, k)."""
+        wide = matrix.astype(np.float64)  # the library reads rows of it an eighth faster
+        return np.asarray(self._booster.predict(wide, raw_score=True, num_threads=1, validate_features=False))
 
 
 @contextmanager

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from groovemark.ml.models.boosting.classifier import Encoding
 from groovemark.ml.models.boosting.fit import Fitted
 from groovemark.ml.models.boosting.load import ENSEMBLE_NAME, VOCABULARY_NAME
-from groovemark.ml.models.boosting.tree_text import compact
 
 
 def save(folder: Path, fitted: Sequence[Fitted]) -> list[str]:
@@ -23,14 +22,14 @@ def save(folder: Path, fitted: Sequence[Fitted]) -> list[str]:
     Returns the names of the files written. The same members give the same bytes.
     """
     vocabularies = [entry.encoded.vocabulary for entry in fitted]
-    members = [entry.member for entry in fitted]
     union = {word: number for number, word in enumerate(sorted(set().union(*vocabularies)))}
     names = [ENSEMBLE_NAME]
     entries = []
-    for number, (member, vocabulary) in enumerate(zip(members, vocabularies, strict=True)):
-        trees = [f"member-{number}-seed-{seed}.txt" for seed in range(len(member.boosters))]
-        for name, booster in zip(trees, member.boosters, strict=True):
-            (folder / name).write_text(compact(booster.model_to_string()), encoding="ascii")
+    for number, (one, vocabulary) in enumerate(zip(fitted, vocabularies, strict=True)):
+        member = one.member
+        trees = [f"member-{number}-seed-{seed}.txt" for seed in range(len(one.trees))]
+        for name, text in zip(trees, one.trees, strict=True):
+            (folder / name).write_text(text, encoding="ascii")
         names += trees
         entry: dict[str, Any] = {"temperature": member.temperature, "trees": trees}
         arrays = _arrays(member.encoding, vocabulary, union)

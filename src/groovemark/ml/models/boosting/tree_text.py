@@ -42,37 +42,55 @@ _TREE_START = re.compile(r"Tree=([0-9]{1,9})\n")
 
 
 @dataclass(frozen=True, slots=True)
-class TreesShape:
-    """How many classes, features and trees a checked text has."""
+class Tree:
+    """One tree. A child from 0 on is a node, larger than its parent; leaf n as a child is -1 - n.
+
+    Attributes:
+        columns, thresholds, decisions, left, right: of each node; decisions as LightGBM's bits.
+        leaf_values: one more than there are nodes.
+    """
+
+    columns: list[int]
+    thresholds: list[float]
+    decisions: list[int]
+    left: list[int]
+    right: list[int]
+    leaf_values: list[float]
+
+
+@dataclass(frozen=True, slots=True)
+class Trees:
+    """A checked text: tree n adds to the score of class n modulo `classes`."""
 
     classes: int
     features: int
-    trees: int
+    trees: tuple[Tree, ...]
 
 
-def check_trees(text: str) -> TreesShape:
-    """Check the whole structure of a model text.
+def check_trees(text: str) -> Trees:
+    """Check the whole structure of a model text, and answer what it says.
 
     Raises ModelRejected saying which tree and which entry is wrong.
     """
     if len(text) > TEXT_BYTES_MAX or not text.isascii():
         raise ModelRejected("the trees are not ASCII text, or more than 64 MiB of it")
     header_text, _, _ = text.partition("\nTree=")
-    shape, sizes = _check_header(header_text)
+    classes, features, sizes = _check_header(header_text)
     position = len(header_text) + 1
+    trees = []
     for number, size in enumerate(sizes):
         block = text[position : position + size]
         start = _TREE_START.match(block)
         if start is None or start[1] != str(number) or len(block) != size:
             raise ModelRejected(f"tree {number} does not stand where tree_sizes says")
         try:
-            _check_tree(block[start.end() :], shape.features)
+            trees.append(_check_tree(block[start.end() :], features))
         except ModelRejected as error:
             raise ModelRejected(f"tree {number}: {error.message}") from error
         position += size
     if text[position:].strip() != END:
         raise ModelRejected("the trees must be followed by 'end of trees' and nothing else")
-    return shape
+    return Trees(classes=classes, features=features, trees=tuple(trees))
 
 
 def compact(text: str) -> str:
@@ -92,7 +110,8 @@ def _compact_tree(block: str) -> str:
     return f"Tree={number}\n" + "\n".join(kept) + "\n\n\n"
 
 
-def _check_header(header: str) -> tuple[TreesShape, list[int]]:
+def _check_header(header: str) -> tuple[int, int, list[int]]:
+    """Classes, features, and the size of every tree."""
     first, *lines = header.split("\n")
     if first != "tree":
         raise ModelRejected("the text does not begin with 'tree'")
@@ -111,10 +130,10 @@ def _check_header(header: str) -> tuple[TreesShape, list[int]]:
     sizes = _integers(entries["tree_sizes"], 1, TEXT_BYTES_MAX, "tree_sizes")
     if len(sizes) % classes or len(sizes) > TREES_MAX:
         raise ModelRejected(f"{len(sizes)} trees are not a usable multiple of {classes} classes")
-    return TreesShape(classes=classes, features=features, trees=len(sizes)), sizes
+    return classes, features, sizes
 
 
-def _check_tree(block: str, features: int) -> None:
+def _check_tree(block: str, features: int) -> Tree:
     entries = _entries(block.split("\n"), (*_LEAF_KEYS, *_NODE_KEYS), partial=True)
     missing = [key for key in _LEAF_KEYS if key not in entries]
     if missing:
@@ -122,18 +141,19 @@ def _check_tree(block: str, features: int) -> None:
     if entries["num_cat"] != "0" or entries["is_linear"] != "0":
         raise ModelRejected("only numerical splits and constant leaves are allowed")
     leaves = _integer(entries["num_leaves"], 1, LEAVES_MAX, "num_leaves")
-    _numbers(entries["leaf_value"], leaves, "leaf_value")
+    values = _numbers(entries["leaf_value"], leaves, "leaf_value")
     _numbers(entries["shrinkage"], 1, "shrinkage")
-    if leaves > 1:
-        _check_nodes(entries, leaves, features)
+    if leaves == 1:
+        return Tree([], [], [], [], [], values)
+    return _check_nodes(entries, values, features)
 
 
-def _check_nodes(entries: dict[str, str], leaves: int, features: int) -> None:
+def _check_nodes(entries: dict[str, str], leaf_values: list[float], features: int) -> Tree:
     missing = [key for key in _NODE_KEYS if key not in entries]
     if missing:
         raise ModelRejected(f"lacks {missing[0]}")
-    nodes = leaves - 1
-    _numbers(entries["threshold"], nodes, "threshold")
+    leaves, nodes = len(leaf_values), len(leaf_values) - 1
+    thresholds = _numbers(entries["threshold"], nodes, "threshold")
     columns = _integers(entries["split_feature"], 0, features - 1, "split_feature")
     decisions = _integers(entries["decision_type"], 0, _DECISION_MAX, "decision_type")
     left = _integers(entries["left_child"], -leaves, nodes - 1, "left_child")
@@ -148,6 +168,7 @@ def _check_nodes(entries: dict[str, str], leaves: int, features: int) -> None:
         raise ModelRejected("a child stands before its parent: the tree has a cycle")
     if sorted(left + right) != [*range(-leaves, 0), *range(1, nodes)]:
         raise ModelRejected("a node or leaf has no parent, or more than one")
+    return Tree(columns, thresholds, decisions, left, right, leaf_values)
 
 
 def _entries(lines: list[str], allowed: tuple[str, ...], *, partial: bool = False) -> dict[str, str]:
@@ -174,13 +195,11 @@ def _integers(text: str, minimum: int, maximum: int, key: str) -> list[int]:
     return [_integer(part, minimum, maximum, key) for part in text.split(" ")]
 
 
-def _numbers(text: str, count: int, key: str) -> None:
+def _numbers(text: str, count: int, key: str) -> list[float]:
     parts = text.split(" ")
     if len(parts) != count:
         raise ModelRejected(f"{key} must have {count} entries, not {len(parts)}")
-    if not all(_is_finite(part) for part in parts):
+    numbers = [float(part) if _NUMBER.fullmatch(part) else math.nan for part in parts]
+    if not all(map(math.isfinite, numbers)):
         raise ModelRejected(f"{key} holds something that is not a finite number")
-
-
-def _is_finite(text: str) -> bool:
-    return _NUMBER.fullmatch(text) is not None and math.isfinite(float(text))
+    return numbers
