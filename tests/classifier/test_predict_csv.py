@@ -110,6 +110,12 @@ def test_a_rejected_table_reports_the_first_hundred_bad_cells(api: httpx.Client)
     assert api.get(path).json()["state"] == "failed"
 
 
+def test_a_row_of_another_width_is_called_a_fault_and_no_cell(api: httpx.Client) -> None:
+    answer = post_csv(api, to_csv(echonest_rows(2)).rstrip() + b",1\n")
+    assert faults(answer) == [(3, None, "wrong_field_count")]
+    assert answer.json()["detail"].startswith("The rows have 1 fault and nothing was stored; correct it")
+
+
 def test_skipping_errors_stores_the_good_rows(service: Service, api: httpx.Client) -> None:
     records = echonest_rows(4)
     records[1]["tempo"] = "fast"
@@ -123,6 +129,7 @@ def test_skipping_errors_stores_the_good_rows(service: Service, api: httpx.Clien
     assert [(fault["line"], fault["column"]) for fault in found] == [(3, "tempo"), (4, "key"), (4, "mode")]
     failed = api.get(f"{path}/items", params={"state": "failed"}).json()["items"]
     assert [(item["line"], item["error"]["column"]) for item in failed] == [(3, "tempo"), (4, "key")]
+    assert [item["external_id"] for item in failed] == ["2", "3"], "the id was good"
     assert api.get(path).json()["counts"] == {
         "rows_uploaded": 4,
         "rows_w_na": 0,

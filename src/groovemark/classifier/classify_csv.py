@@ -111,6 +111,7 @@ async def _stage(
         while (block := await reading) is not None:
             lease.check()
             reading = asyncio.create_task(asyncio.to_thread(_next, blocks))
+            lease.progress = block.fraction_read
             tally.rows_uploaded += block.rows_read
             tally.rows_missing += block.rows_missing
             if target is not None:
@@ -153,9 +154,10 @@ def _results(block: Block, probabilities: NDArray[np.float32], labels: Sequence[
 def _rejection(tally: _Tally) -> InputRejected:
     count = len(tally.faults)
     some = f"at least {FAULTS_REPORTED}" if count >= FAULTS_REPORTED else str(count)
+    faults, them = ("fault", "it") if count == 1 else ("faults", "them")
     return InputRejected(
-        f"{some} cell{'s' if count > 1 else ''} cannot be used and nothing was stored; correct them, or send "
-        "on_error=skip to store the good rows.",
+        f"The rows have {some} {faults} and nothing was stored; correct {them}, or send on_error=skip to store the "
+        "good rows.",
         faults=tally.faults[:FAULTS_REPORTED],
     )
 
