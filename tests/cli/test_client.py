@@ -9,7 +9,10 @@ import sys
 import uuid
 
 import httpx
+import pytest
+from typer.testing import CliRunner
 
+from groovemark.cli import app
 from tests.conftest import Service
 
 
@@ -62,3 +65,12 @@ def test_unknown_client_cannot_be_rotated(service: Service) -> None:
     done = run(service, "rotate", "nobody")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "groovemark: There is no client 'nobody'.\n"
+
+
+@pytest.mark.parametrize("client_id", ["", "two words", "tab\t", "müller", "x" * 129])
+def test_id_that_no_header_carries_is_refused(client_id: str) -> None:
+    """Such clients could be added and could never sign in."""
+    done = CliRunner().invoke(app, ["client", "add", client_id], env={"POSTGRES_URI": "nobody.invalid"})
+    assert done.exit_code == 1
+    assert done.stderr.startswith("groovemark: '")
+    assert done.stderr.endswith("1 to 128 printable ASCII characters without spaces.\n")

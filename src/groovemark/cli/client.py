@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -11,15 +12,16 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from groovemark.cli.db import database_uri
 from groovemark.cli.failing import clear_errors
+from groovemark.cli.postgres import borrowed_database
 from groovemark.config import Settings
 from groovemark.db import clients
 from groovemark.db.session import Database, create_engine
-from groovemark.errors import RequestRejected
+from groovemark.errors import ConfigurationError, RequestRejected, shorten
 
 client = typer.Typer(help="Clients: who may call the API.", no_args_is_help=True)
 T = TypeVar("T")
+CLIENT_ID = re.compile(r"[\x21-\x7e]{1,128}")
 
 ClientId = typer.Argument(help="The client's id.")
 
@@ -27,16 +29,26 @@ ClientId = typer.Argument(help="The client's id.")
 def _run(work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
     """`work` in one transaction on the configured database."""
 
-    async def run() -> T:
-        database = Database(create_engine(database_uri(Settings()), pool_size=1))
+    async def run(uri: str) -> T:
+        database = Database(create_engine(uri, pool_size=1))
         try:
+            if not await database.is_current():
+                raise ConfigurationError("The database lacks this version's tables; run `groovemark db upgrade`.")
             async with database.transaction() as connection:
                 return await work(connection)
         finally:
             await database.close()
 
-    with clear_errors():
-        return asyncio.run(run())
+    with clear_errors(), borrowed_database(Settings(), creates=False) as uri:
+        return asyncio.run(run(uri))
+
+
+def _refuse_unsendable(client_id: str) -> None:
+    """An id travels in a header: what no header carries unchanged could never sign in."""
+    if not CLIENT_ID.fullmatch(client_id):
+        raise RequestRejected(
+            f"'{shorten(client_id)}' cannot be a client's id: 1 to 128 printable ASCII characters without spaces."
+        )
 
 
 def _show(client_id: str, secret: str) -> None:
@@ -51,6 +63,8 @@ def add(
     read_only: bool = typer.Option(False, "--read-only", help="May list and download, not classify."),
 ) -> None:
     """Add a client and print its secret."""
+    with clear_errors():
+        _refuse_unsendable(client_id)
 
     async def work(connection: AsyncConnection) -> str:
         if await clients.exists(connection, client_id):

@@ -54,6 +54,11 @@ class Child:
         self._start()
         return True
 
+    def move(self, environment: Mapping[str, str]) -> None:
+        """Have it end, so that its next start sees the changed environment."""
+        self.environment = {**self.environment, **environment}
+        self.ask_to_end()
+
     def ask_to_end(self) -> None:
         if self.exit_code is None:
             self._process.terminate()

@@ -23,7 +23,8 @@ _FINAL = {"completed", "failed", "cancelled"}
 def show_demo(address: str, client_id: str, client_secret: str, stop: threading.Event) -> None:
     """Classify the bundled demo, unless the catalog has batches already."""
     headers = {"client-id": client_id, "client-secret": client_secret}
-    with httpx.Client(base_url=address + PREFIX, headers=headers, timeout=60) as api:
+    # trust_env off: a proxy of the environment cannot reach this machine's loopback.
+    with httpx.Client(base_url=address + PREFIX, headers=headers, timeout=60, trust_env=False) as api:
         if api.get("/classifier/batches", params={"limit": 1}).raise_for_status().json()["batches"]:
             return
         console = Console()
