@@ -9,35 +9,38 @@ from typing import Annotated
 
 import typer
 
-from groovemark.errors import ServiceError
+from groovemark.cli.failing import clear_errors
+from groovemark.config import Settings
 
+CONFIG_NAME = "train.toml"
 DATA_SETTING = "GROOVEMARK_DATA"
 DATA_DEFAULT = "../shared/data"
 
+ModelArgument = Annotated[str, typer.Argument(help="Name of a model in MODEL_PATH, or the path of its train.toml.")]
+
 
 def train(
-    config: Annotated[Path, typer.Argument(help="train.toml of the model; the artifact goes beside it.")],
+    model: ModelArgument,
 ) -> None:
-    """Evaluate, fit and write a model: model/<name>/<version>/ with manifest, weights and card."""
+    """Evaluate, fit and write a model: <version>/ beside its train.toml, with manifest, weights and card."""
     from groovemark.ml.models.overview import OVERVIEW_NAME, describe
     from groovemark.ml.models.registry import installed
     from groovemark.ml.train import train as train_model
     from groovemark.ml.training.config import read_config
 
-    try:
+    with clear_errors():
+        path = config_path(model)
         manifest = train_model(
-            read_config(config),
-            data_folder(),
-            config.parent,
-            command=f"groovemark train {config.as_posix()}",
-            report=show_progress,
+            read_config(path), data_folder(), path.parent, command=f"groovemark train {model}", report=show_progress
         )
-        root = config.parent.parent
+        root = path.parent.parent
         (root / OVERVIEW_NAME).write_text(describe(installed(root)), encoding="utf-8")
-    except ServiceError as error:
-        typer.echo(error.message, err=True)
-        raise typer.Exit(1) from error
-    print(f"{manifest.full_name}: {manifest.size_bytes:,} bytes in {config.parent / manifest.version}")
+        print(f"{manifest.full_name}: {manifest.size_bytes:,} bytes in {path.parent / manifest.version}")
+
+
+def config_path(model: str) -> Path:
+    """The train.toml of a model in MODEL_PATH, or the one at the path given."""
+    return Path(model) if model.endswith(".toml") else Settings().model_path / model / CONFIG_NAME
 
 
 def data_folder() -> Path:

@@ -30,6 +30,7 @@ settings = { rounds_max = 2, leaf_rows = 2 }
 @pytest.fixture
 def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> typer.Typer:
     monkeypatch.setenv("GROOVEMARK_DATA", str(write_tiny_data(tmp_path / "data")))
+    monkeypatch.setenv("MODEL_PATH", "model")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "model" / "small").mkdir(parents=True)
     (tmp_path / "model" / "small" / "train.toml").write_text(CONFIG)
