@@ -10,7 +10,7 @@ from groovemark.errors import ConfigurationError
 from groovemark.ml.datasets import READERS
 from groovemark.ml.train import train
 from groovemark.ml.training.calibration import fit_temperature
-from groovemark.ml.training.config import ProtocolConfig, read_config
+from groovemark.ml.training.config import ProtocolConfig, SearchConfig, read_config
 from groovemark.ml.training.protocol import careless_rounds, final_round, honest_rounds, protocol_names
 from groovemark.ml.training.search import search
 
@@ -81,6 +81,25 @@ def test_card_prints_the_leaky_figure_beside_the_honest_ones(root: Path, tmp_pat
         assert part in card
     assert f"{manifest.metrics['accuracy']:.3f}" in card
     assert any("settings tried" in line or "round" in line for line in lines)
+
+
+def test_card_holds_the_notes_and_speaks_of_no_search_where_there_is_none(root: Path, tmp_path: Path) -> None:
+    """It said "Search: 0 settings a round"."""
+    config = tiny_config("fma", search=SearchConfig(), variants=(), notes="The aim was missed.\n")
+    train(config, root, tmp_path, command="test", report=lambda _: None)
+    card = (tmp_path / "1" / "CARD.md").read_text()
+    assert "\n\nThe aim was missed.\n\n" in card
+    assert "Search:" not in card
+    assert "the same in every round" in card
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.parent.name)
+def test_shipped_card_gives_a_figure_for_everything_that_was_tried(path: Path) -> None:
+    config = read_config(path)
+    card = (path.parent / config.version / "CARD.md").read_text()
+    assert config.notes.strip() in card
+    for variant in config.variants:
+        assert f"| {variant.name} | " in card
 
 
 def test_missing_data_is_said_with_the_setting_to_change(tmp_path: Path) -> None:

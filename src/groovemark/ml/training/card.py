@@ -80,6 +80,7 @@ def write_card(config: TrainingConfig, dataset: Dataset, findings: Findings, row
         "## What was tried",
         _tried_text(config, headline.name),
         _table(FIGURES_HEADER, [_figures_row(scored) for scored in findings.variants]),
+        *([config.notes.strip()] if config.notes else []),
         _chosen_text(config, findings.chosen),
         "## What ships",
         _shipped_text(config, rows),
@@ -141,10 +142,13 @@ def _tried_text(config: TrainingConfig, protocol: str) -> str:
 
 def _chosen_text(config: TrainingConfig, chosen: Sequence[Mapping[str, Any]]) -> str:
     names = list(chosen[0])
-    intro = (
-        f"Search: {config.search.trials} settings a round (optuna), chosen by log loss on the inner folds. Chosen in "
-        "each round of the first seed:"
+    trials = config.search.trials
+    searched = (
+        f"Search: {trials} settings a round (optuna), chosen by log loss on the inner folds."
+        if trials
+        else "The settings are those of train.toml, the same in every round; the inner folds chose what is below."
     )
+    intro = f"{searched} Chosen in each round of the first seed:"
     rows = [(str(number + 1), *(_short(entry[name]) for name in names)) for number, entry in enumerate(chosen)]
     return intro + "\n\n" + _table(("round", *(name.replace("_", " ") for name in names)), rows)
 

@@ -54,6 +54,7 @@ class TrainingConfig:
         ship: `folds` ships the models of the first seed's folds, averaged; `all` fits once more on all usable rows.
         bag: boosters a member, differing in their seed.
         settings: of the family.
+        notes: what the card says about the figures in words: what was aimed at, and what they do not settle.
     """
 
     name: str
@@ -70,6 +71,7 @@ class TrainingConfig:
     settings: Mapping[str, Any]
     search: SearchConfig = field(default_factory=SearchConfig)
     variants: tuple[Variant, ...] = ()
+    notes: str = ""
 
 
 def read_config(path: Path) -> TrainingConfig:
