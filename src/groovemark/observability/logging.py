@@ -10,6 +10,20 @@ import structlog
 
 QUIET_LOGGERS = ("httpx", "httpcore", "pgqueuer", "uvicorn", "uvicorn.error", "uvicorn.access", "alembic")
 
+TRACELESS_LOGGERS = ("pgqueuer", "sqlalchemy")
+"""What they log with a trace is a lost connection, which whoever used it reports in a line."""
+
+
+class _WithoutTrace(logging.Filter):
+    """Brings what TRACELESS_LOGGERS log with an exception onto one line."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.exc_info and record.name.partition(".")[0] in TRACELESS_LOGGERS:
+            error = record.exc_info[1]
+            line = " ".join(f"{record.getMessage()}: {type(error).__name__}: {error}".split())
+            record.msg, record.args, record.exc_info, record.exc_text = line, None, None, None
+        return True
+
 
 def configure(*, level: str, format: Literal["console", "json"]) -> None:  # noqa: A002  the setting's own word
     """Send every logger of the process through one formatter to stderr."""
@@ -34,6 +48,7 @@ def configure(*, level: str, format: Literal["console", "json"]) -> None:  # noq
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )
+    handler.addFilter(_WithoutTrace())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
