@@ -23,7 +23,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", populate_by_name=True)
 
-    groovemark_home: Path = Field(Path(".groovemark"), description="Where state lives: database, uploads, logs.")
+    groovemark_home: Path = Field(Path(".groovemark"), description="Where state lives: database and uploads.")
     postgres_uri: str | None = Field(
         None, description="user:pw@host:port/db or a full URL; replaces the embedded PostgreSQL."
     )
