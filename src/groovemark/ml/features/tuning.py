@@ -58,8 +58,8 @@ def commonest_step(pitches_hz: Tensor, heights: Tensor) -> Tensor:
     """Where most of the louder half of a track's peaks lie: (peak,) float64, (peak,) → one integer."""
     if len(heights) == 0:
         return torch.tensor(IN_TUNE, device=heights.device)
-    ascending = heights.sort().values
-    median = (ascending[len(heights) // 2] + ascending[(len(heights) - 1) // 2]) / 2
+    upper, lower = len(heights) // 2, (len(heights) - 1) // 2
+    median = (heights.kthvalue(upper + 1).values + heights.kthvalue(lower + 1).values) / 2
     pitches_hz = pitches_hz[heights >= median].float()
     semitones = torch.remainder(12 * torch.log2(pitches_hz / (A440_HZ / 16)), 1.0)
     residual = torch.where(semitones >= 0.5, semitones - 1.0, semitones).double()
