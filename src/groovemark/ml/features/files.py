@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from groovemark.errors import AudioRejected
+from groovemark.ml.audio import compiled
 from groovemark.ml.audio.decode import Waveform, mono_blocks
 from groovemark.ml.audio.messages import FileFeatures
 from groovemark.ml.audio.segments import windows
@@ -24,6 +25,7 @@ def _extractor(spec_name: str) -> Extractor:
 
 def warm_up() -> None:
     """Compiles every loop, or loads it from the cache on disk, so that the first file is as fast as the others."""
+    compiled.warm_up()
     for spec in FEATURE_SETS.values():
         if spec.audio is not None:
             _extractor(spec.name).extract(torch.linspace(-1, 1, spec.audio.sample_rate)[None])
