@@ -129,3 +129,14 @@ def test_sql_is_written_in_db_and_queue_alone() -> None:
         if path.relative_to(source).parts[0] not in ("db", "queue") and statement.search(path.read_text())
     ]
     assert guilty == []
+
+
+def test_command_that_serves_loads_nothing_heavy_either() -> None:
+    """The command line once imported every command, and `serve` with it numpy and pyarrow."""
+    script = (
+        "import sys; from typer.main import get_command; from groovemark.cli import app; "
+        "get_command(app).get_command(None, 'serve'); import groovemark.main; "
+        "print([name for name in sys.argv[1].split() if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script, HEAVY], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

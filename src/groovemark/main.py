@@ -25,6 +25,8 @@ from groovemark.storage.local import LocalStorage
 logger = logging.getLogger(__name__)
 
 VERSION = version("groovemark")
+ABANDONED_AFTER_S = 24 * 3600
+"""An unfinished upload this old belongs to a process that is gone."""
 SETTLE_EVERY_S = 1.0
 SETTLE_WITHIN_S = 5.0
 """So long the service waits for its database before it listens without."""
@@ -76,7 +78,7 @@ async def _services(settings: Settings) -> AsyncIterator[Services]:
         async with Notices(settings.postgres_uri, database) as notices:
             yield Services(
                 database=database,
-                storage=LocalStorage(settings.storage_folder),
+                storage=_storage(settings),
                 notices=notices,
                 upload_limits=UploadLimits(
                     csv_bytes_max=settings.csv_bytes_max,
@@ -92,6 +94,12 @@ async def _services(settings: Settings) -> AsyncIterator[Services]:
     finally:
         settling.cancel()
         await database.close()
+
+
+def _storage(settings: Settings) -> LocalStorage:
+    storage = LocalStorage(settings.storage_folder)
+    storage.sweep(older_than_s=ABANDONED_AFTER_S)
+    return storage
 
 
 async def _settle_clients(database: Database, settings: Settings, settled: asyncio.Event) -> None:

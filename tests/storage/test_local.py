@@ -72,3 +72,18 @@ def test_full_disk_is_said_so_and_leaves_nothing(tmp_path: Path) -> None:
 def test_store_is_readable_by_its_owner_alone(tmp_path: Path) -> None:
     LocalStorage(tmp_path / "store")
     assert {path.stat().st_mode & 0o077 for path in (tmp_path / "store").iterdir()} == {0}
+
+
+def test_what_a_killed_process_left_is_swept_and_a_running_upload_is_not(tmp_path: Path) -> None:
+    """A killed API once left its half upload for ever."""
+    storage = LocalStorage(tmp_path)
+    old, new = storage.incoming / "old", storage.incoming / "new"
+    folder = storage.incoming / "unpacked"
+    folder.mkdir()
+    (folder / "member").write_bytes(b"half")
+    for path in (old, new):
+        path.write_bytes(b"half")
+    for path in (old, folder):
+        os.utime(path, (1, 1))
+    storage.sweep(older_than_s=60)
+    assert list(storage.incoming.iterdir()) == [new]

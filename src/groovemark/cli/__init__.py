@@ -1,21 +1,47 @@
-"""The command line: one file a command."""
+"""The command line: one file a command, imported when it is asked for, so that the API stays light."""
 
 from __future__ import annotations
 
+from importlib import import_module
 from importlib.metadata import version
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
-from groovemark.cli.client import client
-from groovemark.cli.db import db
-from groovemark.cli.evaluate import evaluate
-from groovemark.cli.openapi import openapi
-from groovemark.cli.serve import serve
-from groovemark.cli.train import train
-from groovemark.cli.up import up
-from groovemark.cli.worker import worker
+COMMANDS = {
+    "up": "groovemark.cli.up:up",
+    "serve": "groovemark.cli.serve:serve",
+    "worker": "groovemark.cli.worker:worker",
+    "features": "groovemark.cli.features:features",
+    "train": "groovemark.cli.train:train",
+    "evaluate": "groovemark.cli.evaluate:evaluate",
+    "client": "groovemark.cli.client:client",
+    "db": "groovemark.cli.db:db",
+    "openapi": "groovemark.cli.openapi:openapi",
+}
+
+
+class _LateCommands(TyperGroup):
+    """Imports a command's file when the command is called, or when help lists them all."""
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002  click's signature
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002  click's signature
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name].partition(":")
+        found = getattr(import_module(module), name)
+        if isinstance(found, typer.Typer):
+            return typer.main.get_group(found)
+        alone = typer.Typer(add_completion=False)
+        alone.command(cmd_name)(found)
+        return typer.main.get_command(alone)
+
 
 app = typer.Typer(
+    cls=_LateCommands,
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
     add_completion=False,
@@ -35,13 +61,3 @@ def groovemark(
     ),
 ) -> None:
     """Batch classification of music."""
-
-
-app.command()(up)
-app.command()(serve)
-app.command()(worker)
-app.command()(openapi)
-app.command()(train)
-app.command()(evaluate)
-app.add_typer(client, name="client")
-app.add_typer(db, name="db")

@@ -9,6 +9,8 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import shutil
+import time
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -97,6 +99,14 @@ class LocalStorage:
     def path(self, sha256: str) -> Path:
         """Where the object lies, or will."""
         return self._objects / sha256[:2] / sha256
+
+    def sweep(self, *, older_than_s: float) -> None:
+        """Remove what a killed process left half written; nobody writes at one file for so long."""
+        oldest = time.time() - older_than_s
+        for path in self.incoming.iterdir():
+            with suppress(OSError):  # another process may be sweeping too
+                if path.stat().st_mtime < oldest:
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def receive(self) -> IncomingObject:
         try:
