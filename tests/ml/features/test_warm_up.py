@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import gc
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +15,15 @@ from groovemark.ml.features.files import extract_file, warm_up
 SECONDS = 1
 
 
-def compiled_signatures() -> int:
-    return sum(len(found.signatures) for found in gc.get_objects() if isinstance(found, Dispatcher))
+def compiled_signatures() -> dict[str, int]:
+    """How many versions of each compiled loop of audio and features there are."""
+    return {
+        f"{module.__name__}.{name}": len(found.signatures)
+        for module in list(sys.modules.values())
+        if module is not None and module.__name__.startswith(("groovemark.ml.audio", "groovemark.ml.features"))
+        for name, found in vars(module).items()
+        if isinstance(found, Dispatcher)
+    }
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3])
