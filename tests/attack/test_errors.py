@@ -63,7 +63,7 @@ def test_markup_in_what_a_client_sends_is_never_served_as_a_page(target: Target)
         assert answer.headers["x-content-type-options"] == "nosniff"
 
 
-@pytest.mark.parametrize("path", ["/live", "/api/v1/genre/list", "/api/v1/classifier/batches", UPLOAD])
+@pytest.mark.parametrize("path", ["/docs", "/api/v1/genre/list", "/api/v1/classifier/batches", UPLOAD])
 def test_method_that_a_route_lacks_is_named_with_those_it_has(target: Target, path: str) -> None:
     allowed = "POST" if path == UPLOAD else "GET"
     with target.client() as client:
@@ -72,6 +72,13 @@ def test_method_that_a_route_lacks_is_named_with_those_it_has(target: Target, pa
             assert_problem(answer, 405, "method_not_allowed")
             assert answer.headers["allow"] == allowed
         assert client.head(path).status_code == 405
+
+
+def test_monitors_may_ask_for_health_with_head(target: Target) -> None:
+    """HEAD once answered 405 there, and some monitors use nothing else."""
+    for path in ("/live", "/ready", "/api/v1/healthcheck"):
+        answer = httpx.head(f"{target.address}{path}")
+        assert (answer.status_code, answer.content) == (httpx.get(f"{target.address}{path}").status_code, b"")
 
 
 def test_no_answer_names_the_software_behind_it(target: Target) -> None:

@@ -77,9 +77,7 @@ async def predict_batch(
     try:
         row = await service.find(services, caller, batch_id)
     except DatabaseUnavailable:
-        accepted = Unavailable(
-            "The batch was accepted, but the database does not answer at the moment; see Location."
-        )
+        accepted = Unavailable("The batch was accepted, but the database does not answer at the moment; see Location.")
         return respond(request, accepted, headers=location)
     if row["kind"] == "csv" and row["state"] in batches.FINAL_STATES:
         return await _finished(request, services, row, location)

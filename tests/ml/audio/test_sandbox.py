@@ -122,6 +122,7 @@ def test_threads_share_the_processes_and_get_their_own_answers(sandbox):
 
 
 def test_closing_fails_the_call_under_way_and_leaves_no_process(sandbox):
+    before = psutil.Process().children()
     shared = sandbox()
     shared.warm()
     with ThreadPoolExecutor(2) as threads:
@@ -133,7 +134,7 @@ def test_closing_fails_the_call_under_way_and_leaves_no_process(sandbox):
                 call.result(timeout=10)
     with pytest.raises(Unavailable):
         shared.call("/music/fine", "fma-42")
-    assert psutil.Process().children() == []
+    assert set(psutil.Process().children()) <= set(before)
 
 
 def test_a_target_that_cannot_be_loaded_is_the_operators_error():

