@@ -29,7 +29,7 @@ def _echonest_text(rows: int, seed: int, first_id: int) -> str:
 
 
 def echonest_csv(rows: int, *, seed: int = 1, first_id: int = 1) -> bytes:
-    """A table with 003's 157 columns."""
+    """A table with the 157 columns of echonest-155."""
     return _echonest_text(rows, seed, first_id).encode()
 
 

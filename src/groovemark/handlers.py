@@ -1,4 +1,4 @@
-"""Every error becomes the one JSON error body: RFC 9457's members, and those that clients of seed systems read."""
+"""Every error becomes the one JSON error body: RFC 9457's members, and those that older clients read."""
 
 from __future__ import annotations
 

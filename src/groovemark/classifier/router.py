@@ -90,7 +90,7 @@ def _content_length(request: Request) -> int | None:
 
 
 async def _finished(request: Request, services: Services, row: Any, headers: dict[str, str]) -> Response:
-    """What 003 answered: the counts, or the error."""
+    """The counts, or the error."""
     if row["state"] == "cancelled":
         return respond(request, Conflict("The batch was cancelled; nothing of it was stored."), headers=headers)
     if row["state"] == "failed":

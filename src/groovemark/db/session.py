@@ -22,7 +22,7 @@ CONNECT_TIMEOUT_S = 5.0
 
 
 def normalise_uri(uri: str) -> str:
-    """A libpq URL from a full URL, a SQLAlchemy URL, or seed 003's `user:pw@host:port/db`.
+    """A libpq URL from a full URL, a SQLAlchemy URL, or the short form `user:pw@host:port/db`.
 
     Raises ConfigurationError when it is none of them.
     """
