@@ -9,8 +9,8 @@ import httpx
 import pytest
 from fastapi import FastAPI, Query
 
-from groovemark.errors import Conflict, DatabaseUnavailable, Fault, InputRejected, StorageFull
-from groovemark.handlers import FAULTS_MAX, add_handlers
+from groovemark.errors import FAULTS_MAX, Conflict, DatabaseUnavailable, Fault, InputRejected, StorageFull
+from groovemark.handlers import add_handlers
 
 SECRET_OF_THE_CODE = "what only the code knows"
 

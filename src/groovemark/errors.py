@@ -9,6 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+FAULTS_MAX = 100
+"""An error names the first of its faults, and no more than these."""
+
 CELL_CHARACTERS_MAX = 64
 """No more of an offending cell than this ever leaves the service."""
 

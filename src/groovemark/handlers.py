@@ -13,12 +13,11 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from groovemark.errors import Fault, RequestRejected, ServiceError, shorten
+from groovemark.errors import FAULTS_MAX, Fault, RequestRejected, ServiceError, shorten
 
 logger = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
-FAULTS_MAX = 100
 
 
 def problem(

@@ -17,14 +17,12 @@ from groovemark.db import batches, jobs, merging, models, predictions
 from groovemark.db.models import ModelRow
 from groovemark.db.predictions import Result, Target
 from groovemark.db.session import raw_connection
-from groovemark.errors import Fault, InputRejected
+from groovemark.errors import FAULTS_MAX, Fault, InputRejected
 from groovemark.ingest.csv import Block, CsvTable, open_csv
 from groovemark.lease import Lease
 from groovemark.ml.drift.summary import InputSummary
 from groovemark.ml.features.sets import FEATURE_SETS
 from groovemark.ml.models.base import Classifier
-
-FAULTS_REPORTED = 100
 
 
 @dataclass
@@ -120,7 +118,7 @@ async def _stage(
                 tally.faults += block.faults
             if tally.faults:
                 # Nothing will be stored: read on for more faults, but compute nothing.
-                if len(tally.faults) >= FAULTS_REPORTED:
+                if len(tally.faults) >= FAULTS_MAX:
                     return
             elif len(block.features):
                 probabilities = await asyncio.to_thread(classifier.run, block.features)
@@ -153,12 +151,12 @@ def _results(block: Block, probabilities: NDArray[np.float32], labels: Sequence[
 
 def _rejection(tally: _Tally) -> InputRejected:
     count = len(tally.faults)
-    some = f"at least {FAULTS_REPORTED}" if count >= FAULTS_REPORTED else str(count)
+    some = f"at least {FAULTS_MAX}" if count >= FAULTS_MAX else str(count)
     faults, them = ("fault", "it") if count == 1 else ("faults", "them")
     return InputRejected(
         f"The rows have {some} {faults} and nothing was stored; correct {them}, or send on_error=skip to store the "
         "good rows.",
-        faults=tally.faults[:FAULTS_REPORTED],
+        faults=tally.faults[:FAULTS_MAX],
     )
 
 

@@ -27,7 +27,7 @@ async def export_results(context: Context, batch_id: uuid.UUID, catalog_id: int,
     async with context.database.transaction() as connection:
         batch = await batches.find(connection, batch_id, catalog_id=catalog_id)
     assert batch is not None  # noqa: S101  the file's row refers to it
-    rows_of = ResultRows(model=batch["model"] or "@", labels=batch["labels"] or ())
+    rows_of = ResultRows(batch)
     schema = _schema(rows_of.columns)
     with TemporaryDirectory(dir=context.storage.incoming) as folder:
         path = Path(folder) / "results.parquet"

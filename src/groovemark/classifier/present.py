@@ -73,9 +73,11 @@ def item(row: RowMapping) -> Item:
 class ResultRows:
     """Succeeded items of one batch as lines of a file."""
 
-    def __init__(self, *, model: str, labels: Sequence[str]) -> None:
-        self._model, self._version = model.rsplit("@", 1)
-        self._labels = labels
+    def __init__(self, batch: RowMapping) -> None:
+        # A batch whose model is not chosen yet has no succeeded items either.
+        full_name: str = batch["model"] or "@"
+        self._model, self._version = full_name.rsplit("@", 1)
+        self._labels: Sequence[str] = batch["labels"] or ()
 
     @property
     def columns(self) -> list[str]:

@@ -73,7 +73,7 @@ async def download(services: Services, batch: RowMapping, file_format: ResultFor
 
 
 async def _lines(services: Services, batch: RowMapping, file_format: ResultFormat) -> AsyncIterator[str | bytes]:
-    rows_of = ResultRows(model=batch["model"] or "@", labels=batch["labels"] or ())
+    rows_of = ResultRows(batch)
     if file_format == "csv":
         yield rows_of.csv_lines([], header=True)
     after: int | None = None

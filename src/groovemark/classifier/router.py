@@ -24,8 +24,8 @@ from groovemark.classifier.schema.batch import (
 from groovemark.classifier.schema.predict_batch import REQUEST_BODY, Info, PredictBatchResponse
 from groovemark.db import batches
 from groovemark.dependencies import Services, ServicesDependency
-from groovemark.errors import Conflict, DatabaseUnavailable, Fault, Unavailable
-from groovemark.handlers import FAULTS_MAX, MEDIA_TYPE, path_of, problem, respond
+from groovemark.errors import FAULTS_MAX, Conflict, DatabaseUnavailable, Fault, Unavailable
+from groovemark.handlers import MEDIA_TYPE, path_of, problem, respond
 from groovemark.ingest.uploads import receive_form
 from groovemark.paging import LIMIT_MAX, After, cut_page, decode_cursor, encode_cursor, next_link
 from groovemark.schema import documented, errors

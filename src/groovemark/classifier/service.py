@@ -14,7 +14,7 @@ from groovemark.classifier.kinds import CLASSIFY
 from groovemark.db import batches, jobs, models
 from groovemark.db.batches import NewBatch, NewItem, NewUpload
 from groovemark.db.clients import Caller
-from groovemark.db.models import AUDIO_DEFAULT, ModelRow
+from groovemark.db.models import AUDIO_DEFAULT, DEFAULT_TASK, ModelRow
 from groovemark.db.session import raw_connection
 from groovemark.dependencies import Services
 from groovemark.errors import Conflict, FileTypeRejected, NotFound, RequestRejected, shorten
@@ -23,7 +23,6 @@ from groovemark.ingest.uploads import ReceivedFile, ReceivedForm
 from groovemark.queue import queue
 
 CSV_SUFFIXES = (".csv", ".csv.gz")
-DEFAULT_TASK = "genre"
 
 
 @dataclass(frozen=True, slots=True)

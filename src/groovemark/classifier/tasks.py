@@ -14,14 +14,13 @@ from groovemark.context import Context
 from groovemark.db import batches, jobs, predictions, result_files
 from groovemark.db.jobs import Claim, LeaseLost
 from groovemark.db.session import raw_connection
-from groovemark.errors import DatabaseUnavailable, Fault, ServiceError
+from groovemark.errors import FAULTS_MAX, DatabaseUnavailable, Fault, ServiceError
 from groovemark.lease import Cancelled, Lease, Stopping, keep
 from groovemark.queue.queue import NotNow
 
 logger = logging.getLogger(__name__)
 
 RETRY_S = 1.0
-FAULTS_KEPT = 100
 
 Work = Callable[[Lease], Awaitable[None]]
 Fail = Callable[[Claim, ServiceError], Awaitable[None]]
@@ -141,7 +140,7 @@ async def _end_batch(
         async with context.database.transaction() as connection:
             await jobs.hold(connection, claim)
             if error is not None:
-                faults: list[tuple[int | None, Fault]] = [(None, fault) for fault in error.faults[:FAULTS_KEPT]]
+                faults: list[tuple[int | None, Fault]] = [(None, fault) for fault in error.faults[:FAULTS_MAX]]
                 await predictions.add_faults(await raw_connection(connection), batch_id, faults)
             described = _described(error) if error else None
             await batches.finish(connection, batch_id, state, error=described)

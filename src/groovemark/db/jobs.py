@@ -11,7 +11,7 @@ from sqlalchemy import bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-FINAL_STATES = frozenset({"succeeded", "completed", "failed", "cancelled"})
+FINAL_STATES = frozenset({"succeeded", "failed", "cancelled"})
 
 
 class LeaseLost(Exception):

@@ -10,6 +10,7 @@ from sqlalchemy import RowMapping, bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+DEFAULT_TASK = "genre"
 AUDIO_DEFAULT = "audio-default"
 """The alias of the model that answers for audio when a request names none."""
 

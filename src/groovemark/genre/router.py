@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from groovemark.auth import AuthenticatedRoute, CallerDependency
 from groovemark.db import listings
 from groovemark.db.listings import TitleKey
+from groovemark.db.models import DEFAULT_TASK
 from groovemark.dependencies import ServicesDependency
 from groovemark.genre import service
 from groovemark.genre.schema.genre import GenreListResponse, TitleListResponse
@@ -31,7 +32,7 @@ Task = Annotated[str, Query(max_length=64, pattern=r"^[^\x00]*$", description="W
     responses={200: documented(PACKAGE, "genre_list", "Genres in the database."), **errors(401, 422, 503)},
 )
 async def genre_list(
-    caller: CallerDependency, services: ServicesDependency, task: Task = service.DEFAULT_TASK
+    caller: CallerDependency, services: ServicesDependency, task: Task = DEFAULT_TASK
 ) -> GenreListResponse:
     """Genres that at least one track of the client's catalog carries, sorted."""
     async with services.database.transaction() as connection:
@@ -54,7 +55,7 @@ async def title_list(
     caller: CallerDependency,
     services: ServicesDependency,
     genre: Annotated[str, Query(max_length=255, pattern=r"^[^\x00]*$", description="A genre, in any case.")],
-    task: Task = service.DEFAULT_TASK,
+    task: Task = DEFAULT_TASK,
     limit: Annotated[int | None, Query(ge=1, le=PAGE_MAX, description="Titles a page; everything without it.")] = None,
     after: After = None,
 ) -> Response:

@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator
 from groovemark.db import listings, models
 from groovemark.db.clients import Caller
 from groovemark.db.listings import TitleKey
+from groovemark.db.models import DEFAULT_TASK
 from groovemark.dependencies import Services
 from groovemark.errors import RequestRejected, shorten
 
-DEFAULT_TASK = "genre"
 GENRES_ALWAYS_KNOWN = (
     "metal",
     "folk",
