@@ -1,7 +1,9 @@
-"""Thirty-second clips for the benchmarks, written in every format from the recordings that come with groovemark."""
+"""Thirty-second clips for the benchmarks, in every format: real stereo, or the recordings that groovemark has."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ from groovemark.ml.audio.decode import decode
 SAMPLE_RATE = 44_100
 SECONDS = 30
 CLIPS = Path(__file__).parents[1] / "src" / "groovemark" / "cli" / "demo" / "clips"
+FMA = Path(os.environ.get("GROOVEMARK_DATA", "../shared/data")) / "fma" / "audio"
 MP3_128_KBITS = 0.65
 """libsndfile's compression level that gives about 128 kbit/s."""
 
@@ -23,12 +26,24 @@ def waveforms(sample_rate: int) -> list[np.ndarray]:
     return [np.resize(recording, SECONDS * sample_rate) for recording in recordings]
 
 
-def write(folder: Path) -> dict[str, list[Path]]:
-    """Files by format: 44.1 kHz in stereo, the right channel a little later and softer."""
+def bundled_in_stereo() -> list[np.ndarray]:
+    """(frame, 2) of the recordings that come with groovemark, the right channel a little later and softer."""
+    left = [soxr.resample(waveform, 22_050, SAMPLE_RATE) for waveform in waveforms(22_050)]
+    return [np.clip(np.stack([one, 0.9 * np.roll(one, 20)], axis=1), -1, 1) for one in left]
+
+
+def fma_in_stereo() -> list[np.ndarray]:
+    """(frame, 2) of the FMA dataset's clips in GROOVEMARK_DATA; none where it is missing."""
+    return [
+        soundfile.read(path, frames=SECONDS * SAMPLE_RATE, dtype="float32", always_2d=True)[0]
+        for path in sorted(FMA.glob("*.mp3"))
+    ]
+
+
+def write(folder: Path, recordings: Iterable[np.ndarray] | None = None) -> dict[str, list[Path]]:
+    """Files by format, 44.1 kHz in stereo: of `recordings`, (frame, 2) each, or of those that come with groovemark."""
     files: dict[str, list[Path]] = {suffix: [] for suffix in ("wav", "flac", "mp3", "ogg")}
-    for number, waveform in enumerate(waveforms(22_050)):
-        left = soxr.resample(waveform, 22_050, SAMPLE_RATE)
-        stereo = np.clip(np.stack([left, 0.9 * np.roll(left, 20)], axis=1), -1, 1)
+    for number, stereo in enumerate(bundled_in_stereo() if recordings is None else recordings):
         for suffix, paths in files.items():
             path = folder / f"{number}.{suffix}"
             options = {"bitrate_mode": "CONSTANT", "compression_level": MP3_128_KBITS} if suffix == "mp3" else {}

@@ -27,10 +27,10 @@ def folder(tmp_path_factory):
     return folder
 
 
-def run(*arguments):
+def run(*arguments, processes=("--processes", 1)):
     app = typer.Typer()
     app.command()(features)
-    return CliRunner().invoke(app, [str(argument) for argument in [*arguments, "--processes", 1]])
+    return CliRunner().invoke(app, [str(argument) for argument in [*arguments, *processes]])
 
 
 def test_rows_come_in_the_order_given_and_a_broken_file_is_a_row_of_nulls(folder, tmp_path):
@@ -68,3 +68,57 @@ def test_an_unknown_set_is_refused_and_the_known_ones_are_named(folder, tmp_path
     result = run(folder / "a.wav", "--set", "gtzan-58", "-o", tmp_path / "out.parquet")
     assert result.exit_code == 2
     assert not list(tmp_path.iterdir())
+
+
+def odd_files(folder):
+    """File names, of what the command answers with numbers and of what it refuses with these words."""
+    time_s = np.arange(RATE) / RATE
+    tone = 0.5 * np.sin(2 * np.pi * 440 * time_s)
+    noise = np.random.default_rng(2).uniform(-1, 1, 192_000)
+    nan, infinite = noise[:RATE].copy(), noise[:RATE].copy()
+    nan[100], infinite[200] = np.nan, np.inf
+    sounds = {
+        "silence": (np.zeros(RATE), RATE),
+        "direct-current": (np.full(RATE, 0.25), RATE),
+        "tone": (tone, RATE),
+        "clipped": (np.clip(9 * tone, -1, 1), RATE),
+        "8-channels": (np.stack([tone] * 8, axis=1), RATE),
+        "8-kHz": (noise[:8_000], 8_000),
+        "192-kHz": (noise, 192_000),
+        "two-samples": (noise[:2], RATE),
+        "one-sample": (noise[:1], RATE),
+        "nan": (nan, RATE),
+        "infinite": (infinite, RATE),
+        "far-beyond-full-scale": (np.full(RATE, 1e30), RATE),
+    }
+    for name, (sound, rate) in sounds.items():
+        soundfile.write(folder / f"{name}.wav", sound, rate, subtype="FLOAT")
+    soundfile.write(folder / "no-sample.wav", np.zeros(0), RATE)
+    (folder / "empty.wav").write_bytes(b"")
+    refused = {
+        "nan": "not finite",
+        "infinite": "not finite",
+        "far-beyond-full-scale": "not finite",
+        "one-sample": "at least 0.5 s are needed",
+        "two-samples": "at least 0.5 s are needed",
+        "no-sample": "at least 0.5 s are needed",
+        "empty": "damaged or is no audio",
+    }
+    return [name for name in sounds if name not in refused], refused
+
+
+def test_odd_files_have_finite_rows_or_an_error_that_names_them_and_none_stops_the_others(tmp_path):
+    """With a process a core, as when nobody says how many: the command once refused its own default."""
+    heard, refused = odd_files(tmp_path)
+    files = [tmp_path / f"{name}.wav" for name in sorted([*heard, *refused])]
+    result = run(*files, "-o", tmp_path / "out.parquet", processes=())
+    assert result.exit_code == 1
+    errors = dict(line.split(": ", 1) for line in result.stderr.splitlines()[:-1])
+    assert errors.keys() == {str(tmp_path / f"{name}.wav") for name in refused}
+    for name, words in refused.items():
+        assert words in errors[str(tmp_path / f"{name}.wav")], name
+    assert result.stderr.splitlines()[-1] == f"groovemark: {len(refused)} of {len(files)} files failed"
+    for row in pq.read_table(tmp_path / "out.parquet").to_pylist():
+        file, *values = row.values()
+        assert (values.count(None) == len(values)) == (file in errors), file
+        assert file in errors or np.isfinite(np.array(values, np.float32)).all(), file

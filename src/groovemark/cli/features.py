@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
@@ -18,8 +16,9 @@ from rich.progress import Progress
 
 from groovemark.errors import AudioRejected, ConfigurationError
 from groovemark.ml.audio.messages import FileFeatures
-from groovemark.ml.audio.sandbox import Sandbox
-from groovemark.ml.features.cache import FeatureCache, content_sha256
+from groovemark.ml.features.cache import FeatureCache
+from groovemark.ml.features.device import Choice
+from groovemark.ml.features.file_extractor import FileExtractor, NamedFile
 from groovemark.ml.features.sets import FEATURE_SETS
 from groovemark.ml.features.spec import FeatureSpec
 
@@ -31,7 +30,8 @@ def features(
     files: Annotated[list[Path], typer.Argument(help="Audio files; the rows come in this order.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The Parquet file to write.")],
     set_name: Annotated[str, typer.Option("--set", help=f"One of {', '.join(FROM_AUDIO)}.")] = "gtzan-57",
-    processes: Annotated[int, typer.Option(min=1, help="Decoding processes; one per core by default.")] = 0,
+    processes: Annotated[int | None, typer.Option(min=1, help="Decoding processes; one per core by default.")] = None,
+    device: Annotated[Choice, typer.Option(help="Where features are computed; auto: a GPU if there is one.")] = "auto",
     cache: Annotated[Path | None, typer.Option(help="Folder that keeps features for the next time.")] = None,
 ) -> None:
     """Write one row a file: column `file`, then the features.
@@ -42,22 +42,23 @@ def features(
     if set_name not in FROM_AUDIO:
         raise typer.BadParameter(f"{set_name} is not one of {', '.join(FROM_AUDIO)}.", param_hint="--set")
     spec = FROM_AUDIO[set_name]
-    store = FeatureCache(cache) if cache else None
     failures = 0
     partial = output.with_name(f".{output.name}.part")
     try:
+        store = FeatureCache(cache) if cache else None
         with (
-            Sandbox(processes=processes or os.cpu_count() or 1) as sandbox,
+            FileExtractor.open(device, processes=processes or os.cpu_count() or 1, cache=store) as extractor,
             Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress,
             pq.ParquetWriter(partial, _schema(spec)) as writer,
         ):
             task = progress.add_task(set_name, total=len(files))
             rows: list[dict[str, object]] = []
-            for file, found in zip(files, _extracted(files, spec, sandbox, store), strict=True):
+            source = (NamedFile(str(file), file) for file in files)
+            for file, found in chain.from_iterable(extractor.extract(source, [spec])):
                 if isinstance(found, AudioRejected):
                     failures += 1
                     progress.console.print(f"{file}: {found.message}", markup=False, highlight=False, soft_wrap=True)
-                rows.append({"file": str(file)} | ({} if isinstance(found, AudioRejected) else _values(spec, found)))
+                rows.append({"file": file} | ({} if isinstance(found, AudioRejected) else _values(spec, found[0])))
                 progress.advance(task)
                 if len(rows) == ROWS_AT_ONCE:
                     _write(writer, rows, spec)
@@ -93,36 +94,3 @@ def _values(spec: FeatureSpec, found: FileFeatures) -> dict[str, object]:
 def _write(writer: pq.ParquetWriter, rows: list[dict[str, object]], spec: FeatureSpec) -> None:
     writer.write_table(pa.Table.from_pylist(rows, schema=_schema(spec)))
     rows.clear()
-
-
-def _extracted(
-    files: Sequence[Path], spec: FeatureSpec, sandbox: Sandbox, store: FeatureCache | None
-) -> Iterator[FileFeatures | AudioRejected]:
-    """In the order of the files, of which twice as many as there are processes are under way."""
-    waiting = iter(files)
-    under_way: deque[Future[FileFeatures | AudioRejected]] = deque()
-    with ThreadPoolExecutor(sandbox.processes) as executor:
-        while True:
-            while len(under_way) < 2 * sandbox.processes and (file := next(waiting, None)) is not None:
-                under_way.append(executor.submit(_extract, file, spec, sandbox, store))
-            if not under_way:
-                return
-            yield under_way.popleft().result()
-
-
-def _extract(
-    file: Path, spec: FeatureSpec, sandbox: Sandbox, store: FeatureCache | None
-) -> FileFeatures | AudioRejected:
-    try:
-        if store is None:
-            return sandbox.call(file, spec.name)
-        sha256 = content_sha256(file)
-        found = store.get(sha256, spec)
-        if found is None:
-            found = sandbox.call(file, spec.name)
-            store.put(sha256, spec, found)
-    except AudioRejected as error:
-        return error
-    except FileNotFoundError as error:
-        return AudioRejected("undecodable", f"The file cannot be opened: {error.strerror}.")
-    return found

@@ -1,24 +1,20 @@
-"""From a stream of audio files to a stream of answers: decode and extract in a sandbox, classify here."""
+"""From a stream of audio files to a stream of answers: files to features, features to answers."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from os import PathLike
 
 import numpy as np
 from numpy.typing import NDArray
 
 from groovemark.errors import AudioRejected
 from groovemark.ml.audio.messages import FileFeatures
-from groovemark.ml.audio.sandbox import Sandbox
-from groovemark.ml.features.sets import FEATURE_SETS
+from groovemark.ml.features.file_extractor import FileExtractor, NamedFile
+from groovemark.ml.features.spec import FeatureSpec
 from groovemark.ml.features.tabular import FeatureTable
-from groovemark.ml.models.base import Classifier
-
-_STOP_CHECK_S = 0.25
+from groovemark.ml.models.base import Classifier, Composite, ModelSpec
+from groovemark.ml.models.encoded import EncodedClassifier
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +23,10 @@ class TrackPrediction:
 
     Attributes:
         key: the caller's name for the file.
-        probabilities: (k,) of the model's labels: the mean over the windows.
-        segments: (w, k) of each window.
-        features: (w, d) of each window, as the model saw them.
+        probabilities: (k,) of the model's labels: the mean over the windows; of a model made of others, the weighted
+            mean of theirs.
+        segments: (w, k) of each window; of a model made of others, the mean of those that look at these windows.
+        features: (w, d) of each window of the model's own feature set, as the model saw them.
         title: of the file's tag.
         duration_s: of the decoded audio.
     """
@@ -52,65 +49,120 @@ class TrackFailure:
 
 
 def predict_audio(
-    files: Iterable[tuple[str, str | PathLike[str]]],
+    files: Iterable[NamedFile],
     model: Classifier,
-    sandbox: Sandbox,
+    extractor: FileExtractor,
     *,
+    at_once: int = 32,
+    within_s: float = 1.0,
     on_progress: Callable[[int], None] = lambda _: None,
     should_stop: Callable[[], bool] = lambda: False,
-) -> Iterator[TrackPrediction | TrackFailure]:
+    lane: str = "",
+    on_read: Callable[[], None] = lambda: None,
+) -> Iterator[list[TrackPrediction | TrackFailure]]:
     """Classifies files, in the order given, each on its own: a broken one costs its neighbours nothing.
 
-    At most twice as many files as the sandbox has processes are in flight, so memory does not grow with the
-    batch.
+    The model, or each of those that it is made of, is called once for all files that are yielded together.
+    `FileExtractor.extract` explains the arguments.
 
-    Args:
-        files: (key, path) pairs, read no faster than they are worked on.
-        on_progress: called with the number of files answered so far.
-        should_stop: asked between files, and several times a second while waiting for one. After it answered
-            true no file is begun; what is finished and next in order is still yielded, the rest is abandoned.
+    Yields:
+        The answers of up to `at_once` files, or of those that came within so many seconds after the first of them.
 
     Raises:
         ModelRejected: the model takes other features than those extracted.
         ConfigurationError: the sandbox cannot start.
     """
-    spec = FEATURE_SETS[model.spec.features.name]
-    source = iter(files)
-    in_flight: deque[tuple[str, Future[FileFeatures]]] = deque()
-    executor = ThreadPoolExecutor(sandbox.processes, thread_name_prefix="predict")
-    n_done = 0
-    try:
-        while True:
-            while len(in_flight) < 2 * sandbox.processes and not should_stop():
-                if (file := next(source, None)) is None:
-                    break
-                key, path = file
-                in_flight.append((key, executor.submit(sandbox.call, path, spec.name)))
-            if not in_flight or not _finished(in_flight[0][1], should_stop):
-                return
-            key, future = in_flight.popleft()
-            try:
-                features = future.result()
-            except AudioRejected as error:
-                yield TrackFailure(key, error.reason, error.message)
-            else:
-                yield _classified(key, features, FeatureTable(spec, features.windows.astype(np.float64)), model)
-            n_done += 1
-            on_progress(n_done)
-    finally:
-        executor.shutdown(wait=False, cancel_futures=True)
+    parts = _parts(model)
+    specs = list({part.extracted.name: part.extracted for part in parts}.values())
+    for chunk in extractor.extract(
+        files,
+        specs,
+        at_once=at_once,
+        within_s=within_s,
+        on_progress=on_progress,
+        should_stop=should_stop,
+        lane=lane,
+        on_read=on_read,
+    ):
+        good = [(key, found) for key, found in chunk if not isinstance(found, AudioRejected)]
+        answers = iter(_classified(good, specs, model.spec, parts))
+        yield [
+            TrackFailure(key, found.reason, found.message) if isinstance(found, AudioRejected) else next(answers)
+            for key, found in chunk
+        ]
 
 
-def _finished(future: Future[FileFeatures], should_stop: Callable[[], bool]) -> bool:
-    """Waits until the future is done, or until the caller wants to stop."""
-    while not future.done():
-        if should_stop():
-            return False
-        wait([future], timeout=_STOP_CHECK_S)
-    return True
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A model that is asked, and how much its answer counts."""
+
+    model: Classifier
+    weight: float
+
+    @property
+    def extracted(self) -> FeatureSpec:
+        """What is extracted from audio for it: its features, or what a network makes them of."""
+        return self.model.encoder.takes if isinstance(self.model, EncodedClassifier) else self.model.spec.features
+
+    def as_taken(self, windows: FeatureTable) -> FeatureTable:
+        """What was extracted, as the model takes it."""
+        return self.model.encoder.encode(windows) if isinstance(self.model, EncodedClassifier) else windows
 
 
-def _classified(key: str, features: FileFeatures, table: FeatureTable, model: Classifier) -> TrackPrediction:
-    segments = model.run(table)  # (w, k)
-    probabilities = segments.mean(axis=0, dtype=np.float64).astype(np.float32)  # (k,)
-    return TrackPrediction(key, probabilities, segments, table, features.title, features.duration_s)
+def _parts(model: Classifier) -> list[_Part]:
+    """The members of a model made of others, the one that gives it its features first; else the model itself."""
+    members = model.members if isinstance(model, Composite) else ((model, 1.0),)
+    parts = [_Part(member, weight) for member, weight in members]
+    return sorted(parts, key=lambda part: part.model.spec.features.name != model.spec.features.name)
+
+
+def _classified(
+    tracks: Sequence[tuple[str, tuple[FileFeatures, ...]]],
+    specs: Sequence[FeatureSpec],
+    spec: ModelSpec,
+    parts: Sequence[_Part],
+) -> list[TrackPrediction]:
+    """One call of each part for the windows of all tracks; its answer for a track is the mean over its windows."""
+    if not tracks:
+        return []
+    windows = {
+        extracted.name: _Windows.of(extracted, [found[place] for _, found in tracks])
+        for place, extracted in enumerate(specs)
+    }
+    main = windows[parts[0].extracted.name]
+    features = parts[0].as_taken(main.table)
+    means = np.zeros((len(tracks), len(spec.labels)))
+    segments, weight_of_segments = np.zeros((len(features), len(spec.labels))), 0.0
+    for part in parts:
+        own = windows[part.extracted.name]
+        answers = part.model.run(features if part is parts[0] else part.as_taken(own.table))  # (windows of all, k)
+        means += part.weight * np.stack([answers[rows].mean(axis=0, dtype=np.float64) for rows in own.of_tracks])
+        if own is main:
+            segments += part.weight * answers
+            weight_of_segments += part.weight
+    segments /= weight_of_segments
+    return [
+        TrackPrediction(
+            key=key,
+            probabilities=mean.astype(np.float32),
+            segments=segments[rows].astype(np.float32),
+            features=FeatureTable(features.spec, features.numbers[rows]),
+            title=found[0].title,
+            duration_s=found[0].duration_s,
+        )
+        for (key, found), mean, rows in zip(tracks, means, main.of_tracks, strict=True)
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Windows:
+    """Of several tracks, one below the other, and which rows are whose."""
+
+    table: FeatureTable
+    of_tracks: Sequence[slice]
+
+    @classmethod
+    def of(cls, spec: FeatureSpec, tracks: Sequence[FileFeatures]) -> _Windows:
+        ends = np.cumsum([len(found.windows) for found in tracks]).tolist()
+        rows = [slice(start, end) for start, end in zip([0, *ends], ends, strict=False)]
+        return cls(FeatureTable.of_windows(spec, np.concatenate([found.windows for found in tracks])), rows)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 
 import numpy as np
 
@@ -41,3 +42,36 @@ def test_the_key_is_the_content_and_not_the_name(tmp_path):
     for name in ("a.wav", "b.mp3"):
         (tmp_path / name).write_bytes(b"the same bytes")
     assert content_sha256(tmp_path / "a.wav") == content_sha256(tmp_path / "b.mp3")
+
+
+def entries(folder):
+    return {path.name for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_bounded_cache_keeps_what_was_asked_for_last(tmp_path):
+    FeatureCache(tmp_path).put("old", FMA_42, FEATURES)
+    (old,) = (path for path in tmp_path.rglob("*") if path.is_file())
+    entry_bytes = old.stat().st_blocks * 512
+    cache = FeatureCache(tmp_path, bytes_max=20 * entry_bytes)
+    os.utime(old, (1, 1))
+    names = [f"{number:02}" for number in range(15)]
+    for number, name in enumerate(names):
+        cache.put(name, FMA_42, FEATURES)
+        os.utime(next(tmp_path.rglob(name)), (100 + number, 100 + number))
+    assert cache.get("old", FMA_42) is not None
+    for name in ("a", "b", "c", "d", "e", "f"):
+        cache.put(name, FMA_42, FEATURES)
+    kept = entries(tmp_path)
+    assert {"old", "a", "b", "c", "d", "e", "f", "14"} <= kept
+    assert not {"00", "01"} & kept
+    assert len(kept) <= 20
+
+
+def test_what_earlier_processes_left_is_bounded_with_the_first_new_entry(tmp_path):
+    unbounded = FeatureCache(tmp_path)
+    for number in range(30):
+        unbounded.put(f"{number:02}", FMA_42, FEATURES)
+    entry_bytes = next(path for path in tmp_path.rglob("*") if path.is_file()).stat().st_blocks * 512
+    FeatureCache(tmp_path, bytes_max=10 * entry_bytes).put("new", FMA_42, FEATURES)
+    assert len(entries(tmp_path)) <= 10
+    assert "new" in entries(tmp_path)

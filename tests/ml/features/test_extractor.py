@@ -1,112 +1,91 @@
 from __future__ import annotations
 
+from functools import cache
+from pathlib import Path
+
 import numpy as np
 import oracle
 import pytest
-import torch
-from sounds import DITHERED, EXACT, synthesize
+from extracting import WAYS, extract
+from sounds import EXACT, synthesize
 
+from groovemark.ml.audio.decode import decode
 from groovemark.ml.features.extractor import Extractor
-from groovemark.ml.features.sets import ECHONEST_155, FMA_42, GTZAN_57
+from groovemark.ml.features.sets import COMPOSER_118, ECHONEST_155, FMA_42, GTZAN_57
 
-ORACLES = {"fma-42": oracle.fma_42, "gtzan-57": oracle.gtzan_57}
-SPECS = pytest.mark.parametrize("spec", [FMA_42, GTZAN_57], ids=lambda spec: spec.name)
+ORACLES = {"fma-42": oracle.fma_42, "gtzan-57": oracle.gtzan_57, "composer-118": oracle.composer_118}
+CLIPS = Path(__file__).parents[3] / "src" / "groovemark" / "cli" / "demo" / "clips"
+COUNTED = {"tempo", "beat_consistency", "onset_rate"}
+"""What comes from frames that were chosen: the same frames or others."""
 
 
-@pytest.fixture(params=[True, False], ids=["compiled", "tensors"])
-def extract(request):
-    """(batch, d) of waveforms of any length, padded with garbage; both ways of the extractor pass the same tests."""
+@cache
+def librosas(spec_name: str, kind: str, duration_s: float) -> np.ndarray:
+    """The oracle's columns: both ways are held against them."""
+    return ORACLES[spec_name](synthesize(kind, duration_s))
 
-    def extract(spec, *waveforms: np.ndarray) -> np.ndarray:
-        lengths = [len(waveform) for waveform in waveforms]
-        batch = torch.full((len(waveforms), max(lengths)), 0.9)
-        for row, waveform in zip(batch, waveforms, strict=True):
-            row[: len(waveform)] = torch.from_numpy(waveform)
-        return Extractor(spec, is_compiled=request.param).extract(batch, lengths).numpy()
 
-    return extract
+SPECS = pytest.mark.parametrize("spec", [FMA_42, GTZAN_57, COMPOSER_118], ids=lambda spec: spec.name)
 
 
 @SPECS
+@WAYS
 @pytest.mark.parametrize(
     ("kind", "duration_s"), [("music", 5.0), ("noise", 2.3), ("sweep", 3.0), ("clipped", 4.0), ("music", 0.5)]
 )
-def test_agrees_with_librosa_within_a_thousandth_and_in_tempo(extract, spec, kind, duration_s):
-    """Without exception, means near zero included, on sound with the noise floor of 16 bits."""
-    waveform = synthesize(kind, duration_s)
-    ours, librosas = extract(spec, waveform)[0], ORACLES[spec.name](waveform)
-    np.testing.assert_allclose(ours, librosas, rtol=1e-3)
-    tempo = spec.numeric_names.index("tempo")
-    assert ours[tempo] == pytest.approx(librosas[tempo], rel=1e-6)
+def test_agrees_with_librosa_within_a_thousandth_and_in_tempo(is_compiled, spec, kind, duration_s):
+    """Means near zero included, on sound with the noise floor of 16 bits.
+
+    One exception: how much the contrast of the lowest band deviates, whose valley is one bin alone, now and then
+    nearly cancelled; its rounding is twice as much.
+    """
+    ours = extract(spec, synthesize(kind, duration_s), is_compiled=is_compiled)[0]
+    for name, our, their in zip(spec.numeric_names, ours, librosas(spec.name, kind, duration_s), strict=True):
+        tolerance = 1e-6 if name in COUNTED else 2e-3 if name == "spectral_contrast_0_std" else 1e-3
+        assert our == pytest.approx(their, rel=tolerance, abs=0), name
 
 
 @SPECS
+@WAYS
 @pytest.mark.parametrize("kind", EXACT)
-def test_agrees_with_librosa_on_sound_without_any_noise(extract, spec, kind):
+def test_agrees_with_librosa_on_sound_without_any_noise(is_compiled, spec, kind):
     """But for what a bin holds that is 140 dB below the frame's loudest: a float32 transform's rounding.
 
     librosa transforms in float64 and rounds afterwards. Contrast, bandwidth and chroma see such bins, and only
     in sound that no recording has.
     """
-    waveform = synthesize(kind, 3.0)
-    ours, librosas = extract(spec, waveform)[0], ORACLES[spec.name](waveform)
-    for name, our, their in zip(spec.numeric_names, ours, librosas, strict=True):
+    ours = extract(spec, synthesize(kind, 3.0), is_compiled=is_compiled)[0]
+    for name, our, their in zip(spec.numeric_names, ours, librosas(spec.name, kind, 3.0), strict=True):
         if "contrast" in name or "bandwidth" in name:
             continue
+        if "tonnetz" in name and kind in {"constant", "impulse"}:
+            continue  # whose spectra have no peak, so that rounding decides which tuning they have
         tolerance = 0.05 if "chroma" in name else 1e-3
         assert our == pytest.approx(their, rel=tolerance, abs=1e-4), name
 
 
-@SPECS
-def test_a_track_gives_the_same_bits_alone_and_among_its_neighbours(extract, spec):
-    track = synthesize("music", 2.0)
-    alone = extract(spec, track)[0]
-    loud, silent = synthesize("noise", 3.0) * 5, synthesize("silence", 1.0)
-    broken, short = np.full(50_000, np.nan, dtype=np.float32), synthesize("music", 0.01)
-    among = extract(spec, loud, silent, track, broken, short, track)
-    assert among[2].tobytes() == among[5].tobytes() == alone.tobytes()
+def agrees_on_a_recording(waveform: np.ndarray) -> None:
+    """Without exception but for what is no sound: the band above what a lossy codec keeps, where the transform's
+    rounding makes the valleys, and coefficients of digital silence, which are 0 but for rounding."""
+    expected = oracle.composer_118(waveform)
+    for is_compiled in (True, False):
+        ours = extract(COMPOSER_118, waveform, is_compiled=is_compiled)[0]
+        for name, our, their in zip(COMPOSER_118.numeric_names, ours, expected, strict=True):
+            tolerance = 1e-6 if name in COUNTED else 0.02 if name.startswith("spectral_contrast_6") else 1e-3
+            floor = 1e-4 if name.startswith("mfcc") else 0.0
+            assert our == pytest.approx(their, rel=tolerance, abs=floor), (name, is_compiled)
 
 
-@SPECS
-def test_the_bits_do_not_depend_on_the_number_of_threads(extract, spec):
-    track = synthesize("music", 3.0)
-    threads = torch.get_num_threads()
-    try:
-        found = set()
-        for count in (1, 2, 3):
-            torch.set_num_threads(count)
-            found.add(extract(spec, track).tobytes())
-            assert torch.get_num_threads() == count
-    finally:
-        torch.set_num_threads(threads)
-    assert len(found) == 1
+@pytest.mark.parametrize("clip", ["hungarian-dance", "lets-go-fishin", "vibe-ace"])
+def test_what_tells_composers_apart_agrees_with_librosa_on_recordings(clip):
+    agrees_on_a_recording(decode(CLIPS / f"{clip}.ogg", COMPOSER_118.audio.sample_rate))
 
 
-@SPECS
-@pytest.mark.parametrize("kind", [*DITHERED, *EXACT])
-@pytest.mark.parametrize("n_samples", [1, 513, 30_000])
-def test_every_column_is_finite_and_in_its_range_however_short_or_odd_the_sound(extract, spec, kind, n_samples):
-    features = extract(spec, synthesize(kind, 2.0)[:n_samples])[0]
-    assert np.isfinite(features).all()
-    for column, value in zip(spec.columns, features, strict=True):
-        assert column.minimum is None or value >= column.minimum, column.name
-        assert column.maximum is None or value <= column.maximum, column.name
-
-
-@SPECS
-@pytest.mark.parametrize("poison", [np.nan, np.inf, -np.inf, 1e30])
-def test_samples_that_are_not_finite_cost_their_own_track_only(extract, spec, poison):
-    track = synthesize("music", 1.0)
-    poisoned = track.copy()
-    poisoned[7_000] = poison
-    rows = extract(spec, poisoned, track)
-    assert np.isnan(rows[0]).all()
-    assert rows[1].tobytes() == extract(spec, track)[0].tobytes()
-
-
-def test_a_waveform_without_samples_is_refused():
-    with pytest.raises(ValueError, match="without samples"):
-        Extractor(FMA_42).extract(torch.zeros(1, 100), [0])
+@pytest.mark.data
+@pytest.mark.parametrize("path", ["fma/audio/000140.mp3", "gtzan/clips/classical/classical.00003.flac"])
+def test_what_tells_composers_apart_agrees_with_librosa_on_half_a_minute_of_music(data_folder, path):
+    sample_rate = COMPOSER_118.audio.sample_rate
+    agrees_on_a_recording(decode(data_folder / path, sample_rate)[: 30 * sample_rate])
 
 
 def test_a_set_that_only_comes_as_a_table_is_refused():
@@ -114,9 +93,10 @@ def test_a_set_that_only_comes_as_a_table_is_refused():
         Extractor(ECHONEST_155)
 
 
-def test_tempo_of_a_metronome_is_its_own(extract):
+@WAYS
+def test_tempo_of_a_metronome_is_its_own(is_compiled):
     time_s = np.arange(20 * 22_050) / 22_050
     clicks = ((time_s % 0.5) < 0.005) * np.sin(2 * np.pi * 1000 * time_s)
     for spec in (FMA_42, GTZAN_57):
-        tempo = extract(spec, clicks.astype(np.float32))[0, spec.numeric_names.index("tempo")]
+        tempo = extract(spec, clicks.astype(np.float32), is_compiled=is_compiled)[0, spec.numeric_names.index("tempo")]
         assert tempo == pytest.approx(120, abs=4)

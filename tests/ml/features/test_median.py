@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import ctypes
+import shutil
+import subprocess
+
 import numpy as np
 import pytest
 import scipy.ndimage
@@ -7,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from groovemark.ml.features import median, network
+from groovemark.ml.features import cuda_median, median, network
 
 WAYS = pytest.mark.parametrize("running_median", [median.running_median, median.running_median_of_tensors])
 
@@ -45,3 +49,32 @@ def test_sharing_saves_five_sixths_of_the_comparators():
     alone = len(network.build(31, 1).comparators)
     shared = len(network.build(31, 8).comparators) / 8
     assert shared < alone / 6
+
+
+CARD = """
+#include <math.h>
+#define __global__
+#define __device__ static
+struct Place {{ int x, y, z; }};
+static struct Place blockIdx, threadIdx = {{0, 0, 0}}, blockDim = {{1, 1, 1}};
+{kernel}
+extern "C" void run(const float* samples, float* medians, int batch, int n_rows, int n_lanes) {{
+    for (blockIdx.z = 0; blockIdx.z < batch; blockIdx.z++)
+        for (blockIdx.y = 0; blockIdx.y < (n_rows + 7) / 8; blockIdx.y++)
+            for (blockIdx.x = 0; blockIdx.x < n_lanes; blockIdx.x++) running_median(samples, medians, n_rows, n_lanes);
+}}
+"""
+"""What stands for a graphics card, one thread after another."""
+
+
+@pytest.mark.skipif(shutil.which("c++") is None, reason="needs a C++ compiler")
+def test_the_kernel_for_graphics_cards_computes_the_same_medians(tmp_path):
+    (tmp_path / "card.cpp").write_text(CARD.format(kernel=cuda_median.kernel_source(31)))
+    command = ["c++", "-O1", "-shared", "-fPIC", "-o", tmp_path / "card.so", tmp_path / "card.cpp"]
+    subprocess.run(command, check=True)
+    card = ctypes.CDLL(str(tmp_path / "card.so"))
+    for shape in ((2, 200, 65), (3, 31, 5), (1, 1, 3), (1, 2, 2), (2, 9, 1)):
+        samples = torch.rand(shape, generator=torch.Generator().manual_seed(3))
+        medians = torch.full(shape, torch.nan)
+        card.run(ctypes.c_void_p(samples.data_ptr()), ctypes.c_void_p(medians.data_ptr()), *shape)
+        assert torch.equal(medians, median.running_median(samples, 31)), shape

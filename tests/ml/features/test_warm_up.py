@@ -38,6 +38,6 @@ def test_reading_a_file_compiles_nothing_new(tmp_path: Path, name: str, subtype:
     soundfile.write(tmp_path / name, noise, 44_100, subtype=subtype)
     warm_up()
     before = compiled_signatures()
-    for features in ("fma-42", "gtzan-57"):
+    for features in ("fma-42", "gtzan-57", "composer-118"):
         extract_file(str(tmp_path / name), features)
     assert compiled_signatures() == before

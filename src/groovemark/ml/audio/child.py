@@ -11,19 +11,23 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from groovemark.errors import AudioRejected
 from groovemark.ml.audio import confine
 from groovemark.ml.audio.messages import (
+    FileEnd,
     FileFeatures,
     Rejection,
+    Samples,
     decode_request,
+    encode_end,
     encode_features,
     encode_rejection,
+    encode_samples,
 )
 
-Target = Callable[[str, str], FileFeatures]
+Target = Callable[[str, str], FileFeatures | Iterator[Samples | FileEnd]]
 
 START_CPU_S = 120
 
@@ -41,18 +45,26 @@ def _nothing() -> None:
     """For targets that need no warming up."""
 
 
-def _answer(target: Target, line: bytes) -> tuple[bytes, bool]:
-    """The reply to one request, and whether the process is still fit for another."""
+def _answers(target: Target, line: bytes) -> Iterator[tuple[bytes, bool]]:
+    """The replies to one request, and whether the process is still fit for another."""
     try:
-        return encode_features(target(*decode_request(line))), True
+        found = target(*decode_request(line))
+        if isinstance(found, FileFeatures):
+            yield encode_features(found), True
+        else:
+            for part in found:
+                yield encode_end(part) if isinstance(part, FileEnd) else encode_samples(part), True
     except AudioRejected as error:
-        return encode_rejection(Rejection(error.reason, error.message)), True
+        yield encode_rejection(Rejection(error.reason, error.message)), True
     except MemoryError:
-        message = "Reading the file took more memory than it may."
+        yield _crashed("Reading the file took more memory than it may."), False
     except Exception as error:
         # Whatever goes wrong in a decoder is this file's failure, not the batch's.
-        message = f"Reading the file failed: {type(error).__name__}."
-    return encode_rejection(Rejection("decoder_crashed", message)), False
+        yield _crashed(f"Reading the file failed: {type(error).__name__}."), False
+
+
+def _crashed(message: str) -> bytes:
+    return encode_rejection(Rejection("decoder_crashed", message))
 
 
 def main() -> int:
@@ -75,11 +87,11 @@ def main() -> int:
     answers.flush()
     for line in sys.stdin.buffer:
         confine.limit_cpu(config["cpu_s"])
-        reply, is_fit = _answer(target, line)
-        answers.write(reply)
-        answers.flush()
-        if not is_fit:
-            return 1
+        for reply, is_fit in _answers(target, line):
+            answers.write(reply)
+            answers.flush()
+            if not is_fit:
+                return 1
     return 0
 
 

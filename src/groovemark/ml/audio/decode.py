@@ -16,7 +16,7 @@ import soxr
 from numpy.typing import NDArray
 
 from groovemark.errors import AudioRejected
-from groovemark.ml.audio.compiled import mix_integers, mix_pair
+from groovemark.ml.audio.mixing import mix_integer_pair, mix_pair
 from groovemark.ml.audio.sources import BLOCK_FRAMES, AudioFile, AudioInfo, Block, open_audio, undecodable
 
 Waveform = NDArray[np.float32]
@@ -25,6 +25,8 @@ Waveform = NDArray[np.float32]
 SHORTEST_S = 0.5
 LONGEST_S = 4 * 3600.0
 CHANNELS_MAX = 8
+LOWEST_SAMPLE_RATE = 1000
+"""From 1 Hz, a wav of six kilobytes becomes 260 MB, which libsoxr gives at once."""
 
 
 def probe(path: str | PathLike[str]) -> AudioInfo:
@@ -48,8 +50,11 @@ def check_header(info: AudioInfo) -> None:
             "too_many_channels",
             f"The file has {info.channels} channels; at most {CHANNELS_MAX} are supported.",
         )
-    if info.sample_rate < 1:
-        raise undecodable()
+    if info.sample_rate < LOWEST_SAMPLE_RATE:
+        raise AudioRejected(
+            "unsupported_media_type",
+            f"The sample rate is {info.sample_rate} Hz; at least {LOWEST_SAMPLE_RATE} are needed.",
+        )
     if info.duration_s is not None:
         _check_duration(info.duration_s)
 
@@ -70,33 +75,32 @@ def mono_blocks(audio: AudioFile, sample_rate: int) -> Iterator[Waveform]:
     info = audio.info
     check_header(info)
     resampler = _Resampler(info.sample_rate, sample_rate)
-    # One room for the whole file, because fresh memory costs page faults; and FLAC's blocks of 4,096 frames
-    # would be small bites for the resampler.
+    # One room for the whole file, because fresh memory costs page faults.
     room = np.empty(BLOCK_FRAMES, dtype=np.float32)
-    n_frames = n_waiting = 0
+    n_frames = 0
     for block in audio.blocks():
         n_frames += len(block)
         if n_frames > LONGEST_S * info.sample_rate:
             _check_duration(n_frames / info.sample_rate)
-        if n_waiting + len(block) > len(room):
-            yield resampler.push(room[:n_waiting])
-            n_waiting = 0
         if len(block) > len(room):
             room = np.empty(len(block), dtype=np.float32)
-        mix_down(block, room[n_waiting : n_waiting + len(block)])
-        n_waiting += len(block)
+        mixed = room[: len(block)]
+        mix_down(block, mixed)
+        yield resampler.push(mixed)
     _check_duration(n_frames / info.sample_rate)
-    yield resampler.push(room[:n_waiting])
     yield resampler.finish()
 
 
 def mix_down(block: Block, mixed: Waveform) -> None:
     """Mean of the channels: (frame, channel) → mixed (frame,), with the bits of librosa's np.mean."""
     channels = block.shape[1]
-    if block.dtype == np.int16:
-        mix_integers(cast("NDArray[np.int16]", block), mixed)
+    if channels == 1:
+        scale = 1 / 32_768 if block.dtype == np.int16 else 1.0
+        np.multiply(block[:, 0], np.float32(scale), out=mixed)
+    elif block.dtype == np.int16:
+        mix_integer_pair(cast("NDArray[np.int16]", block).reshape(-1), mixed)
     elif channels == 2:
-        mix_pair(cast("NDArray[np.float32]", block), mixed)
+        mix_pair(cast("NDArray[np.float32]", block).reshape(-1), mixed)
     else:
         np.mean(block.T, axis=0, out=mixed)
 

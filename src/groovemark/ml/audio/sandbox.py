@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import os
-import queue
 import signal
+import time
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
 from threading import Lock
 from typing import Self
 
+import numpy as np
+
 from groovemark.errors import AudioRejected, ConfigurationError, ServiceError, Unavailable
-from groovemark.ml.audio.messages import FileFeatures, Rejection
+from groovemark.ml.audio.messages import FileEnd, FileFeatures, Rejection, Reply, Samples
 from groovemark.ml.audio.process import Child, ChildEndedError, ChildTimedOutError
+from groovemark.ml.audio.slots import FairSlots
 
 
 class Sandbox:
@@ -23,7 +28,8 @@ class Sandbox:
     or by `warm`; one that failed is replaced when it is next needed.
 
     Args:
-        target: `module:function` of signature (path, spec name) -> FileFeatures, imported in the child only.
+        target: `module:function` of signature (path, spec name) -> FileFeatures, or an iterator of waveforms and then
+            a FileEnd; imported in the child only.
         processes: children, one thread each.
         memory_bytes: writable memory of a child, its libraries' included.
         cpu_s: processor time for one file.
@@ -42,9 +48,7 @@ class Sandbox:
         self.processes = processes
         self._config = {"target": target, "memory_bytes": memory_bytes, "cpu_s": cpu_s, "parent": os.getpid()}
         self._cpu_s, self._wall_s = cpu_s, wall_s
-        self._slots: queue.LifoQueue[Child | None] = queue.LifoQueue()
-        for _ in range(processes):
-            self._slots.put(None)
+        self._slots: FairSlots[Child | None] = FairSlots([None] * processes)
         # The kernel ends a child with the *thread* that started it; this one lasts as long as the sandbox.
         self._starter = ThreadPoolExecutor(1, thread_name_prefix="sandbox")
         self._children: set[Child] = set()
@@ -58,27 +62,80 @@ class Sandbox:
         self.close()
 
     def warm(self) -> None:
-        """Starts every child and waits until it has loaded its target. Raises ConfigurationError."""
-        children = [self._slots.get() for _ in range(self.processes)]
-        try:
-            for index, child in enumerate(children):
-                children[index] = None
-                children[index] = self._live(child)
-        finally:
-            for child in children:
-                self._slots.put(child)
+        """Starts the children that are missing, one after the other, each of use as soon as it is ready.
 
-    def call(self, path: str | PathLike[str], spec_name: str) -> FileFeatures:
+        Raises ConfigurationError.
+        """
+        slots = self._slots.take_idle()  # those that are not there have started: they are at work
+        try:
+            while slots:
+                if slots[-1] is None or not slots[-1].is_alive:
+                    missing, slots[-1] = slots[-1], None
+                    slots[-1] = self._live(missing)
+                self._slots.put(slots.pop())
+        finally:
+            for slot in slots:
+                self._slots.put(slot)
+
+    def call(
+        self,
+        path: str | PathLike[str],
+        spec_name: str,
+        *,
+        lane: str = "",
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> FileFeatures:
         """The target's answer for one file; waits for a free child.
 
-        Raises AudioRejected with the target's own reason, `decoder_crashed` or `decoder_timed_out`.
+        Args:
+            lane: files of one lane come in turn, and lanes share the children fairly.
+            should_stop: asked while waiting for a child.
+
+        Raises AudioRejected with the target's own reason, `decoder_crashed` or `decoder_timed_out`; Abandoned when it
+        should stop before the file is begun.
         """
-        slot = self._slots.get()
+        with self._borrowed(lane, should_stop) as child:
+            reply = child.ask(str(Path(path).absolute()), spec_name, self._wall_s)
+            if isinstance(reply, FileFeatures):
+                return reply
+            raise self._refusal(reply, child)
+
+    def windows(
+        self,
+        path: str | PathLike[str],
+        spec_name: str,
+        *,
+        lane: str = "",
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> Generator[Samples, None, FileEnd]:
+        """What a target that only decodes yields, window by window; it waits while nobody takes them.
+
+        Arguments and errors as of `call`.
+        """
+        with self._borrowed(lane, should_stop) as child:
+            reply = child.ask(str(Path(path).absolute()), spec_name, self._wall_s)
+            n_windows = 0
+            while isinstance(reply, np.ndarray):
+                n_windows += 1
+                given = time.monotonic()
+                try:
+                    yield reply
+                except GeneratorExit:
+                    child.kill()  # the rest of its answer would be taken for the next file's
+                    raise
+                reply = child.next_reply(more_s=time.monotonic() - given)
+            if isinstance(reply, FileEnd) and n_windows > 0:
+                return reply
+            raise self._refusal(reply, child)
+
+    @contextmanager
+    def _borrowed(self, lane: str, should_stop: Callable[[], bool]) -> Iterator[Child]:
+        """A free child, for one file."""
+        slot = self._slots.take(lane, should_stop)
+        taken = time.monotonic()
         try:
             slot = child = self._live(slot)
-            reply = child.ask(str(Path(path).absolute()), spec_name, self._wall_s)
-            if isinstance(reply, Rejection) and reply.reason == "decoder_crashed":
-                child.bury()
+            yield child
         except ChildTimedOutError as error:
             child.bury()
             raise self._timed_out() from error
@@ -86,10 +143,14 @@ class Sandbox:
             raise self._ended(child.bury(grace_s=1.0)) from error
         finally:
             # Whoever takes the slot next replaces a child that has ended.
-            self._slots.put(slot)
-        if isinstance(reply, FileFeatures):
-            return reply
-        raise AudioRejected(reply.reason, reply.message)
+            self._slots.give(slot, lane, time.monotonic() - taken)
+
+    def _refusal(self, reply: Reply, child: Child) -> Exception:
+        if not isinstance(reply, Rejection):
+            return ChildEndedError("an answer to another question")
+        if reply.reason == "decoder_crashed":
+            child.bury()
+        return AudioRejected(reply.reason, reply.message)
 
     def close(self) -> None:
         """Ends the children; calls under way fail. A closed sandbox stays closed."""
@@ -97,10 +158,8 @@ class Sandbox:
             self._is_closed = True
             for child in self._children:
                 child.kill()
-        # Calls under way give their slots back as soon as they notice; the empty slots wake those that wait.
-        for slot in [self._slots.get() for _ in range(self.processes)]:
+        for slot in self._slots.close():  # calls under way give them back as soon as they notice
             self._bury(slot)
-            self._slots.put(None)
         self._starter.shutdown()
 
     def _live(self, child: Child | None) -> Child:
@@ -117,6 +176,8 @@ class Sandbox:
             child.wait_until_ready()
         except (ChildEndedError, ChildTimedOutError, ValueError) as error:
             self._bury(child)
+            if self._is_closed:
+                raise Unavailable("The audio sandbox was closed.") from error
             raise ConfigurationError("A process of the audio sandbox did not start.") from error
         except BaseException:
             self._bury(child)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from io import FileIO
+from itertools import chain
 from os import PathLike
 from typing import Any, Protocol
 
@@ -116,8 +117,8 @@ class SndFile:
         # One block for the whole file: a fresh one would be fresh pages, each a page fault.
         room = np.empty((BLOCK_FRAMES, self._file.channels), dtype=np.int16 if is_plain else np.float32)
         try:
-            while len(block := self._file.read(out=room)):
-                yield block
+            while n_frames := self._file.buffer_read_into(room, room.dtype.name):
+                yield room[:n_frames]
         except soundfile.LibsndfileError as error:
             raise undecodable() from error
 
@@ -126,7 +127,15 @@ class SndFile:
 
 
 _CODECS = frozenset({"aac", "alac", "flac"})
-_FULL_SCALE = {"u8": 128.0, "s16": 32_768.0, "s32": 2_147_483_648.0, "flt": 1.0, "dbl": 1.0}
+_NO_PROTOCOL = {"protocol_whitelist": "none"}
+# FFmpeg searches FLAC for frames one KiB at a time unless told otherwise.
+_OPTIONS = {"mov": _NO_PROTOCOL, "aac": _NO_PROTOCOL, "flac": _NO_PROTOCOL | {"raw_packet_size": "32768"}}
+_SAMPLE_TYPES: dict[str, tuple[type[np.generic], float]] = {
+    "s16": (np.int16, 2.0**15),
+    "s32": (np.int32, 2.0**31),
+    "flt": (np.float32, 1.0),
+}
+"""By FFmpeg's name: how a sample is stored, and its full scale."""
 
 
 class Container:
@@ -136,9 +145,7 @@ class Container:
         self._format = "m4a" if demuxer == "mov" else demuxer
         self._flac_frames = _flac_frames(file) if demuxer == "flac" else 0
         try:
-            self._container: Any = av.open(
-                file, format=demuxer, options={"protocol_whitelist": "none"}, metadata_errors="replace"
-            )
+            self._container: Any = av.open(file, format=demuxer, options=_OPTIONS[demuxer], metadata_errors="replace")
         except (av.FFmpegError, ValueError) as error:
             raise undecodable() from error
         try:
@@ -185,28 +192,55 @@ class Container:
         return AudioInfo(duration_s, self._sample_rate, self._channels, _clean_title(title), self._format)
 
     def blocks(self) -> Iterator[Block]:
-        yield self._samples(self._first)
-        for frame in self._frames:
-            if (frame.sample_rate, frame.layout.nb_channels) != (self._sample_rate, self._channels):
-                raise AudioRejected("undecodable", "Sample rate or channels change in mid-file.")
-            yield self._samples(frame)
+        name = self._first.format.name.removesuffix("p")
+        if name not in _SAMPLE_TYPES:
+            raise _unsupported(f"samples stored as {name}")
+        stored_as, full_scale = _SAMPLE_TYPES[name]
+        is_plain = stored_as == np.int16 and self._channels <= 2
+        scale = np.float32(1.0 if is_plain else 1.0 / full_scale)
+        # Frames are gathered: thousands of samples each, they would be small bites for all that follows.
+        room = np.empty((BLOCK_FRAMES, self._channels), dtype=np.int16 if is_plain else np.float32)
+        n_held = 0
+        for frame in chain([self._first], self._frames):
+            self._check_unchanged(frame)
+            if n_held + frame.samples > len(room):
+                yield _scaled(room[:n_held], scale)
+                n_held = 0
+                if frame.samples > len(room):
+                    room = np.empty((frame.samples, self._channels), dtype=room.dtype)
+            _copy_samples(frame, stored_as, room[n_held : n_held + frame.samples])
+            n_held += frame.samples
+        yield _scaled(room[:n_held], scale)
 
-    def _samples(self, frame: Any) -> Block:
-        samples = frame.to_ndarray()  # (channel, frame), or (1, frame * channel) if packed
-        if not frame.format.is_planar:
-            samples = samples.reshape(-1, self._channels).T
-        kind = frame.format.name.removesuffix("p")
-        if kind == "s16" and self._channels <= 2:
-            return np.ascontiguousarray(samples.T)
-        block: NDArray[np.float32] = samples.T.astype(np.float32)
-        if kind == "u8":
-            block -= 128.0
-        if (full_scale := _FULL_SCALE[kind]) != 1.0:
-            block /= np.float32(full_scale)
-        return block
+    def _check_unchanged(self, frame: Any) -> None:
+        first = self._first
+        if frame.format.name != first.format.name or (frame.sample_rate, frame.layout.nb_channels) != (
+            self._sample_rate,
+            self._channels,
+        ):
+            raise AudioRejected("undecodable", "Sample rate, channels or sample type change in mid-file.")
 
     def close(self) -> None:
         self._container.close()
+
+
+def _copy_samples(frame: Any, stored_as: type[np.generic], room: Block) -> None:
+    """One of FFmpeg's frames → (frame, channel), as numbers of the room's type.
+
+    Straight from FFmpeg's memory: PyAV's own to_ndarray would copy it once more.
+    """
+    if frame.format.is_planar:
+        for channel, plane in enumerate(frame.planes):
+            room[:, channel] = np.frombuffer(plane, stored_as, len(room))
+    else:
+        room.reshape(-1)[:] = np.frombuffer(frame.planes[0], stored_as, room.size)
+
+
+def _scaled(block: Block, scale: np.float32) -> Block:
+    """Full scale is a power of two: multiplying by its inverse, in place, rounds nothing."""
+    if scale != 1:
+        block *= scale
+    return block
 
 
 def _flac_frames(file: FileIO) -> int:

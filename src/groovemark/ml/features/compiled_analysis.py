@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from groovemark.ml.features import filterbanks, functional, kernels, rhythm, tuning
+from groovemark.ml.features import constant_q, filterbanks, functional, kernels, rhythm, tuning
 from groovemark.ml.features.analysis import Analysis
 
 Array = NDArray[np.float32]
@@ -52,14 +52,27 @@ class CompiledAnalysis(Analysis):
 
     @property
     def tuning_steps(self) -> Tensor:
+        return self._commonest_step(self.power, tuning.SEMITONES)[None]
+
+    def _commonest_step(self, spectra: Tensor, bins_per_octave: int) -> Tensor:
         lowest, highest, bin_hz = tuning.searched_bins(self.n_fft, self.sample_rate)
-        pitches_hz, heights = kernels.spectral_peaks(self.power[0].numpy(), lowest, highest, bin_hz)
-        return tuning.commonest_step(torch.from_numpy(pitches_hz), torch.from_numpy(heights))[None]
+        pitches_hz, heights = kernels.spectral_peaks(spectra[0].numpy(), lowest, highest, bin_hz)
+        return tuning.commonest_step(torch.from_numpy(pitches_hz), torch.from_numpy(heights), bins_per_octave)
+
+    @cached_property
+    def constant_q_chroma(self) -> Tensor:
+        step = int(self._commonest_step(self.magnitude, constant_q.BINS_PER_OCTAVE))
+        filters = self._matrix(constant_q.filters(self.sample_rate, step))
+        return _tensor(constant_q.compiled_chroma_energy(self._waveform, filters, self.hop_length_samples))
 
     @property
-    def onset_strength(self) -> Tensor:
-        if self.tempo_aggregate != "median" or self.n_mels != kernels.MEDIAN_BANDS:
-            return super().onset_strength
+    def chroma_filters(self) -> Tensor:
+        step = int(self.tuning_steps)
+        return self._matrix(filterbanks.chroma(self.sample_rate, self.n_fft, step))[None]
+
+    def aggregated_onsets(self, aggregate: rhythm.Aggregate) -> Tensor:
+        if aggregate != "median" or self.n_mels != kernels.MEDIAN_BANDS:
+            return super().aggregated_onsets(aggregate)
         rises = kernels.median_rises(self.mel_db[0].numpy())
         return rhythm.delayed(_tensor(rises), self.lead_frames)
 
@@ -111,6 +124,13 @@ class CompiledAnalysis(Analysis):
         frames = torch.fft.irfft(torch.from_numpy(masked.view(np.complex64)), n=self.n_fft)
         window, hop = self.window.numpy(), self.hop_length_samples
         return _tensor(kernels.overlap_add(frames.numpy(), window, hop, len(self._waveform)))
+
+    @property
+    def energies_of_parts(self) -> tuple[Tensor, Tensor]:
+        energies = torch.tensor(
+            kernels.energies_of_parts(self._waveform, self.harmonic[0].numpy()), dtype=torch.float64
+        )
+        return energies[:1], energies[1:]
 
     def moments(self, series: Tensor) -> Tensor:
         if series.ndim > 2:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 
 from groovemark.ml.features import fbank, functional
 from groovemark.ml.features.analysis import Analysis
+from groovemark.ml.features.arithmetic import whole_float32
 from groovemark.ml.features.compiled_analysis import CompiledAnalysis
-from groovemark.ml.features.sets import AST_FBANK
+from groovemark.ml.features.sets import AST_FBANK, AST_FBANK_3S
 from groovemark.ml.features.spec import FeatureSpec
 
 
@@ -43,6 +43,30 @@ def _gtzan_57(track: Analysis) -> Tensor:
     )
 
 
+def _composer_118(track: Analysis) -> Tensor:
+    both = track.means_and_deviations
+    mfcc, energy = track.mfcc[..., :13], track.root_mean_square
+    loudest, softest = energy.amax(dim=1, keepdim=True), energy.amin(dim=1, keepdim=True)
+    of_mfcc = [both(mfcc).view(-1, 13, 2), mfcc.amax(dim=1)[..., None], mfcc.amin(dim=1)[..., None]]
+    return _row(
+        torch.cat(of_mfcc, dim=-1).flatten(1),
+        both(track.spectral_centroid),
+        both(track.spectral_rolloff),
+        both(track.spectral_bandwidth),
+        both(track.zero_crossing_rate),
+        track.energy_ratio,
+        track.tempo_of_onsets,
+        track.beat_deviation,
+        both(track.chroma),
+        both(track.tonnetz),
+        both(energy),
+        loudest,
+        loudest - softest,
+        track.onset_rate,
+        both(track.spectral_contrast),
+    )
+
+
 def _mfcc_segments(track: Analysis) -> Tensor:
     return track.mfcc[..., :13]
 
@@ -55,15 +79,26 @@ def _ast_fbank(track: Analysis) -> Tensor:
     return fbank.normalised(fbank.kaldi_fbank(track.waveforms, track.sample_rate), AST_FBANK.shape[0])
 
 
+def _ast_fbank_3s(track: Analysis) -> Tensor:
+    n_frames = AST_FBANK_3S.shape[0]
+    frames = fbank.kaldi_fbank(track.waveforms, track.sample_rate)
+    return fbank.normalised(fbank.repeated(frames, n_frames), n_frames)
+
+
 _WINDOWS: dict[str, Callable[[Analysis], Tensor]] = {
     "fma-42": _fma_42,
     "gtzan-57": _gtzan_57,
+    "composer-118": _composer_118,
     "mfcc-segments": _mfcc_segments,
     "log-mel": _log_mel,
     "ast-fbank": _ast_fbank,
+    "ast-fbank-3s": _ast_fbank_3s,
 }
 _WHOLE_WINDOWS = frozenset({"mfcc-segments", "log-mel"})
-"""Tensors whose number of frames is fixed: a shorter waveform is filled with silence."""
+"""Tensors whose number of frames is fixed: a shorter waveform is filled with silence, a longer one cut off."""
+
+SAMPLES_AT_ONCE = 32 * 30 * 22_050
+"""Of waveforms that are computed together: 32 of 30 s keep a large device busy, and take it some 3 GB."""
 
 
 def _row(*columns: Tensor) -> Tensor:
@@ -73,9 +108,13 @@ def _row(*columns: Tensor) -> Tensor:
 class Extractor:
     """Computes the columns, or the tensor, of one FeatureSpec.
 
+    On the processor a track has the same bits alone and among any others, on any number of threads, and whatever
+    precision the program has chosen for products. On another device waveforms of one length are computed together:
+    there its last bits may depend on its neighbours, and every number is within a thousandth of the processor's.
+
     Args:
-        is_compiled: whether waveforms on the processor take the compiled way; the numbers are the same within
-            rounding, and waveforms on another device always take the way of tensors.
+        is_compiled: whether waveforms on the processor take the compiled way; False takes the way of other devices.
+            The numbers are the same within rounding.
     """
 
     def __init__(self, spec: FeatureSpec, *, is_compiled: bool = True) -> None:
@@ -85,6 +124,8 @@ class Extractor:
         self.source = spec.audio
         self._window = _WINDOWS[spec.name]
         self._is_compiled = is_compiled
+        window_samples = round(self.source.window_s * self.source.sample_rate)
+        self._whole_samples = window_samples if spec.name in _WHOLE_WINDOWS else None
 
     @torch.inference_mode()
     def extract(self, waveforms: Tensor, lengths: Sequence[int] | None = None) -> Tensor:
@@ -96,32 +137,58 @@ class Extractor:
                 None: all of them.
 
         Returns:
-            (batch, d) float32 in the spec's column order, or (batch, *spec.shape). A row is wholly finite, or
-            wholly NaN where its waveform holds NaN, infinity or values whose squares leave float32.
+            (batch, d) float32 in the spec's column order, or (batch, *spec.shape), on the waveforms' device. A row is
+            wholly finite, or wholly NaN where its waveform holds NaN, infinity or values whose squares leave float32.
+
+        Raises:
+            ValueError: the waveforms are of another type or shape, or a length is none of theirs.
         """
+        if waveforms.ndim != 2 or waveforms.dtype != torch.float32:
+            raise ValueError(f"waveforms are (batch, time) float32, not {tuple(waveforms.shape)} {waveforms.dtype}")
         lengths = [waveforms.shape[1]] * len(waveforms) if lengths is None else lengths
-        threads = torch.get_num_threads()
-        # Sums split over several threads differ in their last bit from those of one.
-        torch.set_num_threads(1)
-        try:
-            rows = [self._one(one[:length]) for one, length in zip(waveforms, lengths, strict=True)]
-        finally:
-            torch.set_num_threads(threads)
-        return torch.cat(rows) if rows else waveforms.new_empty(0, *self.spec.window_shape)
+        if len(lengths) != len(waveforms):
+            raise ValueError(f"{len(waveforms)} waveforms need as many lengths, not {len(lengths)}")
+        for number, length in enumerate(lengths):
+            if not 1 <= length <= waveforms.shape[1]:
+                raise ValueError(f"waveform {number} cannot have {length} samples: 1 to {waveforms.shape[1]} can be")
+        with whole_float32(waveforms.device):
+            return self._rows(waveforms, lengths)
 
-    def _one(self, waveform: Tensor) -> Tensor:
-        """(1, d) or (1, *shape). One track at a time: matrix products of another height add in another order, so that a
-        track's last bits would depend on its neighbours. The copy starts at an aligned address, for the same
-        reason, and one thread's cache holds one track better than several."""
-        if len(waveform) == 0:
-            raise ValueError("a waveform without samples has no features")
-        analysis = CompiledAnalysis if self._is_compiled and waveform.device.type == "cpu" else Analysis
-        track = analysis(self._filled(waveform[None].clone(memory_format=torch.contiguous_format)), self.source)
-        row = self._window(track)
-        return row if bool(row.isfinite().all()) else torch.full_like(row, torch.nan)
+    def _rows(self, waveforms: Tensor, lengths: Sequence[int]) -> Tensor:
+        rows = waveforms.new_empty(len(waveforms), *self.spec.window_shape)
+        if self._is_compiled and waveforms.device.type == "cpu":
+            # One track at a time: matrix products of another height add in another order, so that a track's last bits
+            # would depend on its neighbours; and one thread's cache holds one track better than several.
+            for number, length in enumerate(lengths):
+                rows[number] = self._computed(CompiledAnalysis, self._cut(waveforms, [number], [length]))[0]
+            return rows
+        for numbers in self._bunches(lengths):
+            bunch = self._cut(waveforms, numbers, [lengths[number] for number in numbers])
+            rows[torch.tensor(numbers, device=rows.device)] = self._computed(Analysis, bunch)
+        return rows
 
-    def _filled(self, waveform: Tensor) -> Tensor:
-        if self.spec.name not in _WHOLE_WINDOWS:
-            return waveform
-        missing = round(self.source.window_s * self.source.sample_rate) - waveform.shape[1]
-        return pad(waveform, (0, max(0, missing)))
+    def _bunches(self, lengths: Sequence[int]) -> Iterator[list[int]]:
+        """The places of waveforms that are computed together: of one length, and as many as the device may hold."""
+        places: dict[int, list[int]] = {}
+        for number, length in enumerate(lengths):
+            places.setdefault(self._whole_samples or length, []).append(number)
+        for length, numbers in places.items():
+            at_once = max(1, SAMPLES_AT_ONCE // length)
+            yield from (numbers[start : start + at_once] for start in range(0, len(numbers), at_once))
+
+    def _cut(self, waveforms: Tensor, numbers: list[int], lengths: list[int]) -> Tensor:
+        """A copy of some waveforms, (bunch, time): of their own length, or of the whole window that the set takes.
+
+        The copy starts at an aligned address: at another, the sums of a track's samples would be others.
+        """
+        bunch = waveforms.new_zeros(len(numbers), self._whole_samples or lengths[0])
+        for row, number, length in zip(bunch, numbers, lengths, strict=True):
+            samples = waveforms[number, : min(length, len(row))]
+            row[: len(samples)] = samples
+        return bunch
+
+    def _computed(self, analysis: type[Analysis], bunch: Tensor) -> Tensor:
+        """(bunch, *spec.window_shape)."""
+        rows = self._window(analysis(bunch, self.source))
+        is_finite = rows.isfinite().flatten(1).all(dim=1)
+        return torch.where(is_finite.view(-1, *[1] * (rows.ndim - 1)), rows, torch.nan)

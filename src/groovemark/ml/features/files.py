@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import cache
 
 import numpy as np
 import torch
 
 from groovemark.errors import AudioRejected
-from groovemark.ml.audio import compiled
-from groovemark.ml.audio.decode import Waveform, mono_blocks
-from groovemark.ml.audio.messages import FileFeatures
-from groovemark.ml.audio.segments import windows
-from groovemark.ml.audio.sources import open_audio
+from groovemark.ml.audio import mixing
+from groovemark.ml.audio.messages import NUMBERS_MAX, FileFeatures, Samples, not_finite
 from groovemark.ml.features.extractor import Extractor
 from groovemark.ml.features.sets import FEATURE_SETS
+from groovemark.ml.features.tabular import row_length
+from groovemark.ml.features.waveforms import FileWindows
 
 
 @cache
@@ -25,10 +23,17 @@ def _extractor(spec_name: str) -> Extractor:
 
 def warm_up() -> None:
     """Compiles every loop, or loads it from the cache on disk, so that the first file is as fast as the others."""
-    compiled.warm_up()
+    mixing.warm_up()
     for spec in FEATURE_SETS.values():
         if spec.audio is not None:
-            _extractor(spec.name).extract(torch.linspace(-1, 1, spec.audio.sample_rate)[None])
+            _extractor(spec.name).extract(_pulses(spec.audio.sample_rate))
+
+
+def _pulses(sample_rate: int) -> torch.Tensor:
+    """(1, time): four beats in two seconds, because the beats of a sound without onsets are not looked for."""
+    waveform = torch.linspace(-0.1, 0.1, 2 * sample_rate)
+    waveform[:: sample_rate // 2] = 1.0
+    return waveform[None]
 
 
 def extract_file(path: str, spec_name: str) -> FileFeatures:
@@ -39,28 +44,15 @@ def extract_file(path: str, spec_name: str) -> FileFeatures:
     Raises AudioRejected: the file cannot be decoded, is out of limits, or holds samples that are not finite.
     """
     extractor = _extractor(spec_name)
-    source = extractor.source
-    n_samples = 0
-
-    def counted(blocks: Iterator[Waveform]) -> Iterator[Waveform]:
-        nonlocal n_samples
-        for block in blocks:
-            n_samples += len(block)
-            yield block
-
-    with open_audio(path) as audio:
-        title = audio.info.title
-        rows = [
-            extractor.extract(torch.from_numpy(window)[None])[0].numpy()
-            for window in windows(
-                counted(mono_blocks(audio, source.sample_rate)),
-                length_samples=round(source.window_s * source.sample_rate),
-                hop_samples=round(source.hop_s * source.sample_rate),
-                shortest_samples=round(source.shortest_window_s * source.sample_rate),
-                offset_samples=round(source.offset_s * source.sample_rate),
-            )
-        ]
+    cut = FileWindows(path, extractor.source)
+    windows_max = NUMBERS_MAX // row_length(extractor.spec)
+    rows: list[Samples] = []
+    for window in cut:
+        if len(rows) == windows_max:  # more than a sandbox's child may answer
+            longest_s = windows_max * extractor.source.hop_s
+            raise AudioRejected("too_long", f"The audio is longer than {longest_s:.0f} s, too long for {spec_name}.")
+        rows.append(extractor.extract(torch.from_numpy(window)[None])[0].numpy())
     features = np.stack(rows).reshape(len(rows), -1)
     if not np.isfinite(features).all():
-        raise AudioRejected("not_finite", "The audio holds samples that are not finite or far beyond full scale.")
-    return FileFeatures(features, title, n_samples / source.sample_rate)
+        raise not_finite()
+    return FileFeatures(features, cut.end.title, cut.end.duration_s)

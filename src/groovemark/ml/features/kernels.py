@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from groovemark.ml.audio.compiled import compiled, compiled_for_extremes, compiled_for_sums
+from groovemark.ml.compiling import compiled, compiled_for_extremes, compiled_for_sums
 from groovemark.ml.features.median import down_columns, margins, medians_of_row
 from groovemark.ml.features.network import OUTPUTS_AT_ONCE, build_middle, build_ranking
 from groovemark.ml.features.vectors import LANES, network_step
@@ -163,6 +163,18 @@ def moments(series: Array) -> tuple[float, float]:
     for value in series:
         squares += (value - mean) * (value - mean)
     return mean, squares / len(series)
+
+
+@compiled_for_sums
+def energies_of_parts(waveform: Array, harmonic: Array) -> tuple[float, float]:
+    """Sums of squares of the harmonic part and of the rest."""
+    sustained, rest = 0.0, 0.0
+    for sample in range(len(waveform)):
+        value = np.float64(harmonic[sample])
+        other = np.float64(waveform[sample] - harmonic[sample])
+        sustained += value * value
+        rest += other * other
+    return sustained, rest
 
 
 @compiled_for_sums

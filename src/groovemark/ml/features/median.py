@@ -1,6 +1,6 @@
-"""Running median: by a compiled loop on the processor, by whole-tensor minima and maxima on any device.
+"""Running median: compiled for the processor and for graphics cards, by whole-tensor minima and maxima on any device.
 
-Both run the same network (network.py) and give the same bits: those of scipy.ndimage's median filter.
+All run the same network (network.py) and give the same bits: those of scipy.ndimage's median filter.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from groovemark.ml.audio.compiled import compiled
+from groovemark.ml.compiling import compiled
+from groovemark.ml.features.cuda_median import running_median_of_rows
 from groovemark.ml.features.network import OUTPUTS_AT_ONCE, Network, build
 from groovemark.ml.features.vectors import LANES, network_step
 
@@ -19,6 +20,9 @@ WINDOW = 31
 
 LANES_AT_ONCE = 1 << 15
 """Samples a wire of tensors holds at a time: some 50 wires of it stay in the processor's second-level cache."""
+
+LANES_AT_ONCE_ELSEWHERE = 1 << 22
+"""The same on another device, which every comparator costs a launch: 50 wires of it take 840 MB."""
 
 _NETWORK = build(WINDOW)
 _INPUTS = _NETWORK.inputs
@@ -36,6 +40,11 @@ def running_median(samples: Tensor, width: int, *, dim: int = 1) -> Tensor:
     Returns:
         (batch, row, lane): the bits of scipy.ndimage.median_filter(size=(1, width, 1), mode="reflect").
     """
+    if samples.device.type == "cuda" and samples.dtype == torch.float32 and samples.numel() > 0:
+        rows = samples if dim == 1 else samples.transpose(1, 2)
+        found = running_median_of_rows(rows.contiguous(), width)
+        if found is not None:
+            return found if dim == 1 else found.transpose(1, 2)
     if width != WINDOW or samples.device.type != "cpu" or samples.dtype != torch.float32:
         return running_median_of_tensors(samples, width, dim=dim)
     medians = np.empty(samples.shape, dtype=np.float32)
@@ -164,7 +173,8 @@ def running_median_of_tensors(samples: Tensor, width: int, *, dim: int = 1) -> T
     index = _reflected(rows, width // 2, width // 2 + groups * OUTPUTS_AT_ONCE - rows, samples.device)
     padded = samples.index_select(1, index)  # (batch, row + width - 1, lane)
     medians = torch.empty(batch, groups, OUTPUTS_AT_ONCE, lanes, dtype=samples.dtype, device=samples.device)
-    step = max(1, LANES_AT_ONCE // (batch * lanes))
+    at_once = LANES_AT_ONCE if samples.device.type == "cpu" else LANES_AT_ONCE_ELSEWHERE
+    step = max(1, at_once // (batch * lanes))
     for start in range(0, groups, step):
         stop = min(start + step, groups)
         rows_of_wire = [

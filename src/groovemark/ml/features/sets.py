@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from groovemark.ml.features.spec import AudioSource, Column, FeatureSpec
+from groovemark.ml.features.spec import AudioSource, Column, Encoding, FeatureSpec
 
 SAMPLE_RATE = 22_050
 _STFT: dict[str, float | int | str] = {"n_fft": 2048, "hop_length_samples": 512, "window": "hann"}
@@ -66,6 +66,45 @@ GTZAN_57 = FeatureSpec(
 )
 """Mean and variance over a clip, in the GTZAN table's order, without file name, length and label."""
 
+
+def _mean_and_deviation(name: str, unit: str = "") -> tuple[Column, Column]:
+    return Column(f"{name}_mean", unit=unit), Column(f"{name}_std", unit=unit, minimum=0)
+
+
+def _mfcc_statistics(number: int) -> tuple[Column, ...]:
+    name = f"mfcc_{number}"
+    return *_mean_and_deviation(name, "dB"), Column(f"{name}_max", unit="dB"), Column(f"{name}_min", unit="dB")
+
+
+COMPOSER_118 = FeatureSpec(
+    name="composer-118",
+    audio=_audio(
+        n_mels=128,
+        tempo="median onset strength",
+        onsets="mean onset strength",
+        tonnetz="constant-Q chroma, 7 octaves of 36 bins from C1",
+    ),
+    columns=(
+        *(column for number in range(13) for column in _mfcc_statistics(number)),
+        *_mean_and_deviation("spectral_centroid", "Hz"),
+        *_mean_and_deviation("spectral_rolloff", "Hz"),
+        *_mean_and_deviation("spectral_bandwidth", "Hz"),
+        *_mean_and_deviation("zcr"),
+        Column("harmonic_percussive_ratio", minimum=0),
+        Column("tempo", unit="bpm", minimum=0),
+        Column("beat_consistency", unit="s", minimum=0),
+        *(column for number in range(12) for column in _mean_and_deviation(f"chroma_{number}")),
+        *(column for number in range(6) for column in _mean_and_deviation(f"tonnetz_{number}")),
+        *_mean_and_deviation("rms"),
+        Column("rms_max", minimum=0),
+        Column("dynamic_range", minimum=0),
+        Column("onset_rate", unit="1/s", minimum=0),
+        *(column for number in range(7) for column in _mean_and_deviation(f"spectral_contrast_{number}", "dB")),
+    ),
+)
+"""What tells composers apart: as gtzan-57, with tonal centroids, beats, onsets and the range of loudness; deviations in
+place of variances."""
+
 MFCC_SEGMENTS = FeatureSpec(
     name="mfcc-segments",
     columns=(),
@@ -98,6 +137,39 @@ LOG_MEL = FeatureSpec(
 )
 """The compressed mel spectrogram that MusiCNN takes (Pons & Serra 2019), a patch of 187 frames every 3 seconds."""
 
+MUSICNN_WEIGHTS_SHA256 = "d3a49e102f235e75dc800a2ed65f04b6923ab25cda4d01d1f5d604451121f673"
+"""Of MSD_musicnn in the PyPI package musicnn 0.1.0."""
+
+
+def _of_musicnn(width: int, layer: str) -> FeatureSpec:
+    return FeatureSpec(
+        name=f"musicnn-{width}",
+        columns=(),
+        shape=(width,),
+        encoding=Encoding(
+            encoder="musicnn",
+            layer=layer,
+            takes=LOG_MEL.name,
+            takes_sha256=LOG_MEL.sha256,
+            weights_sha256=MUSICNN_WEIGHTS_SHA256,
+        ),
+    )
+
+
+MUSICNN_200 = _of_musicnn(200, "penultimate")
+"""What MusiCNN has made of each 3 seconds right before it names tags."""
+
+MUSICNN_753 = _of_musicnn(753, "mean_pool")
+"""What MusiCNN hears in each 3 seconds: the mean over time of its 753 channels."""
+
+_FBANK: dict[str, float | int | str] = {
+    "frame_samples": 400,
+    "hop_length_samples": 160,
+    "n_fft": 512,
+    "n_mels": 128,
+    "window": "hann",
+}
+
 AST_FBANK = FeatureSpec(
     name="ast-fbank",
     columns=(),
@@ -106,10 +178,38 @@ AST_FBANK = FeatureSpec(
         window_s=10.24,
         hop_s=10.24,
         shortest_window_s=5.0,
-        parameters={"frame_samples": 400, "hop_length_samples": 160, "n_fft": 512, "n_mels": 128, "window": "hann"},
+        parameters=_FBANK,
     ),
     shape=(1024, 128),
 )
 """Kaldi's filterbank, normalised by AudioSet's mean and deviation, as the Audio Spectrogram Transformer takes it."""
 
-FEATURE_SETS = {spec.name: spec for spec in (ECHONEST_155, FMA_42, GTZAN_57, MFCC_SEGMENTS, LOG_MEL, AST_FBANK)}
+AST_FBANK_3S = FeatureSpec(
+    name="ast-fbank-3s",
+    columns=(),
+    audio=AudioSource(
+        sample_rate=16_000,
+        window_s=3.0,
+        hop_s=3.0,
+        shortest_window_s=1.5,
+        parameters={**_FBANK, "shorter": "repeated"},
+    ),
+    shape=(298, 128),
+)
+"""The same for windows of 3 seconds; a shorter one is repeated, not filled, so that no network learns lengths."""
+
+FEATURE_SETS = {
+    spec.name: spec
+    for spec in (
+        ECHONEST_155,
+        FMA_42,
+        GTZAN_57,
+        COMPOSER_118,
+        MFCC_SEGMENTS,
+        LOG_MEL,
+        AST_FBANK,
+        AST_FBANK_3S,
+        MUSICNN_200,
+        MUSICNN_753,
+    )
+}

@@ -10,6 +10,8 @@ from functools import cached_property
 from typing import Literal
 
 Kind = Literal["number", "integer", "text"]
+TITLE = "title"
+"""The column of titles, which belongs to no spec."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,24 @@ class AudioSource:
     parameters: Mapping[str, float | int | str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """How a frozen network makes a row of one set out of a row of another.
+
+    Attributes:
+        encoder: name of the network, in ml.encoders.
+        layer: whose activations these are.
+        takes: name of the set that the network takes, and the sha256 of its spec.
+        weights_sha256: of the network's weights, as ml.encoders.weights counts it.
+    """
+
+    encoder: str
+    layer: str
+    takes: str
+    takes_sha256: str
+    weights_sha256: str
+
+
 @dataclass(frozen=True)
 class FeatureSpec:
     """A named, ordered set of columns. Two specs are the same only if their sha256 is.
@@ -57,6 +77,7 @@ class FeatureSpec:
         audio: how to compute the columns from audio; None where they only come as a table.
         shape: of one window's tensor, for the sets that have no columns.
         unit: of the tensor's numbers.
+        encoding: which network makes it, and of what; None for the sets that no network makes.
     """
 
     name: str
@@ -65,6 +86,7 @@ class FeatureSpec:
     audio: AudioSource | None = None
     shape: tuple[int, ...] = ()
     unit: str = ""
+    encoding: Encoding | None = None
 
     @cached_property
     def sha256(self) -> str:
@@ -72,12 +94,19 @@ class FeatureSpec:
         fields = asdict(self)
         if not self.shape:  # so that sets of columns keep the identity they had before there were tensors
             del fields["shape"], fields["unit"]
+        if self.encoding is None:  # likewise
+            del fields["encoding"]
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
     @property
     def window_shape(self) -> tuple[int, ...]:
         """Of what one window of audio gives: the columns, or the tensor."""
         return self.shape or (len(self.columns),)
+
+    @property
+    def comes_from_audio(self) -> bool:
+        """Whether audio gives it: by itself, or through a network that takes a set which audio gives."""
+        return self.audio is not None or self.encoding is not None
 
     @cached_property
     def numeric_names(self) -> tuple[str, ...]:
