@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import soundfile
 
 from groovemark.ml.features.sets import ECHONEST_155, FMA_42, GTZAN_57
 from groovemark.ml.features.spec import FeatureSpec
@@ -23,6 +24,7 @@ def write_tiny_data(root: Path) -> Path:
     echonest = _frame(ECHONEST_155, generator)
     echonest["tags"] = [f"{WORDS[label]}, the, word{row}" for row, label in enumerate(echonest["genre"])]
     echonest.insert(0, "trackID", range(1, len(echonest) + 1))
+    echonest["title"] = [f"{WORDS[label].split(',')[0]} number {row}" for row, label in enumerate(echonest["genre"])]
     echonest.to_csv(root / "echonest" / "valid450_labelled.csv", index=False)
     fma = _frame(FMA_42, generator)
     fma.insert(0, "track_id", [100 * (row // 2) + row % 2 for row in range(len(fma))])
@@ -76,3 +78,24 @@ def _write_splits(root: Path, tracks: list[tuple[str, int]]) -> None:
     for remainder, part in enumerate(("train", "valid", "test")):
         lines = [f"{label}/{label}.{n:05d}.wav" for label, n in tracks if n % 3 == remainder]
         (root / "filtered" / f"{part}.txt").write_text("\n".join(lines) + "\n")
+
+
+def write_tiny_audio(root: Path) -> Path:
+    """Beside the tables of `write_tiny_data`: six segments a label, each label with its pitch.
+
+    One track also has a clip of two windows; one segment is of a track that no published list names.
+    """
+    generator = np.random.default_rng(0)
+    tracks = [(label, number, 2.0) for label in WORDS for number in range(6)]
+    for label, number, duration_s in [*tracks, ("folk", 99, 2.0), ("folk", 1, 6.5)]:
+        times = np.arange(round(duration_s * 22_050)) / 22_050
+        tone = np.sin(2 * np.pi * 200 * 3 ** sorted(WORDS).index(label) * (1 + number / 50) * times)
+        folder = root / "gtzan" / ("clips" if duration_s > 3 else "segments") / label
+        folder.mkdir(parents=True, exist_ok=True)
+        samples = 0.3 * tone + 0.02 * generator.normal(size=len(times))
+        soundfile.write(folder / f"{label}.{number:05d}.flac", samples, 22_050)
+    table = root / "gtzan" / "features_30_sec.csv"
+    frame = pd.read_csv(table)
+    stray = frame.iloc[:1].assign(filename="folk.00099.au")
+    pd.concat([frame, stray]).to_csv(table, index=False)
+    return root

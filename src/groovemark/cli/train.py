@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -21,6 +22,13 @@ ModelArgument = Annotated[str, typer.Argument(help="Name of a model in MODEL_PAT
 
 def train(
     model: ModelArgument,
+    checkpoints: Annotated[
+        Path | None,
+        typer.Option(
+            help="Keep every network's standing in this folder, and go on from there; remove it afterwards. For the "
+            "family transformer."
+        ),
+    ] = None,
 ) -> None:
     """Evaluate, fit and write a model: <version>/ beside its train.toml, with manifest, weights and card."""
     from groovemark.ml.models.overview import OVERVIEW_NAME, describe
@@ -30,8 +38,11 @@ def train(
 
     with clear_errors():
         path = config_path(model)
+        config = read_config(path)
+        if checkpoints:
+            config = replace(config, settings={**config.settings, "checkpoints": str(checkpoints)})
         manifest = train_model(
-            read_config(path), data_folder(), path.parent, command=f"groovemark train {model}", report=show_progress
+            config, data_folder(), path.parent, command=f"groovemark train {model}", report=show_progress
         )
         root = path.parent.parent
         (root / OVERVIEW_NAME).write_text(describe(installed(root)), encoding="utf-8")

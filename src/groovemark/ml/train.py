@@ -5,16 +5,23 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 
 from groovemark.errors import ConfigurationError
-from groovemark.ml.datasets import READERS, Dataset
+from groovemark.ml.datasets import AUDIO_READERS, READERS, Dataset
+from groovemark.ml.datasets.gtzan_audio import AudioReader
 from groovemark.ml.datasets.integrity import check
+from groovemark.ml.datasets.joint import join
+from groovemark.ml.encoders.encoder import open_encoder
 from groovemark.ml.evaluation.metrics import per_label
+from groovemark.ml.features.sets import FEATURE_SETS
+from groovemark.ml.features.spec import FeatureSpec
 from groovemark.ml.models.artifact import Manifest, describe_files, is_safe_name, write_manifest
+from groovemark.ml.models.ensemble.members import find_member
 from groovemark.ml.models.registry import FAMILIES, Family, resolve
 from groovemark.ml.training.card import Findings, Scored, write_card
 from groovemark.ml.training.config import TrainingConfig, Variant
@@ -35,35 +42,67 @@ SEED_DISTANCE = 100
 """Between the random seeds of two runs, so that their bags do not overlap."""
 
 
-def read_dataset(config: TrainingConfig, data: Path) -> Dataset:
-    """The configured dataset. Raises ConfigurationError when it, or the data folder, is not there."""
-    reader = READERS.get(config.dataset)
-    if reader is None:
-        raise ConfigurationError(f"there is no dataset '{config.dataset}'; there are {', '.join(READERS)}")
+def read_dataset(config: TrainingConfig, data: Path, models: Path) -> Dataset:
+    """The configured dataset, with the configured features.
+
+    Args:
+        models: the folder of models, where imported networks lie on which features may stand.
+
+    Raises:
+        ConfigurationError: the dataset, or the data folder, is not there.
+        ModelUnavailable: the features need a network that was not imported.
+    """
+    if config.members:
+        return join([read_dataset(member, data, models) for member in config.members], config.name)
     try:
-        return reader(data)
+        if config.dataset in AUDIO_READERS:
+            return _read_audio(AUDIO_READERS[config.dataset], _audio_features(config), data, models)
+        if config.dataset in READERS and not config.features:
+            return READERS[config.dataset](data)
     except FileNotFoundError as error:
         raise ConfigurationError(
             f"{error.filename} is missing; set GROOVEMARK_DATA to the folder of training data"
         ) from error
+    if config.dataset in READERS:
+        raise ConfigurationError(f"'{config.dataset}' is a table and has its own features: remove the entry features")
+    raise ConfigurationError(
+        f"there is no dataset '{config.dataset}'; there are {', '.join((*READERS, *AUDIO_READERS))}"
+    )
 
 
-def evaluate(config: TrainingConfig, dataset: Dataset, report: Report) -> tuple[Findings, Measured]:
-    """Go through every protocol of the configuration. Returns the findings and the headline protocol's models."""
+def _read_audio(read: AudioReader, spec: FeatureSpec, data: Path, models: Path) -> Dataset:
+    if spec.encoding is None:
+        return read(data, spec)
+    encoder = open_encoder(spec, models, for_whom=spec.name)  # before the audio is read, which takes longer
+    dataset = read(data, encoder.takes)
+    return replace(dataset, table=encoder.encode(dataset.table))
+
+
+def _audio_features(config: TrainingConfig) -> FeatureSpec:
+    known = [name for name, spec in FEATURE_SETS.items() if spec.comes_from_audio]
+    if config.features not in known:
+        raise ConfigurationError(
+            f"'{config.dataset}' is audio: features must be one of {', '.join(known)}, not '{config.features}'"
+        )
+    return FEATURE_SETS[config.features]
+
+
+def measure_protocols(
+    config: TrainingConfig, dataset: Dataset, report: Report, *, headline_only: bool = False
+) -> tuple[list[Measured], Measured]:
+    """Go through the honest protocols of the configuration, the headline first, and through the careless one.
+
+    What is wrong with the data is reported before anything is learned from it.
+    """
     protocol = config.protocol
     names = protocol_names(dataset, protocol)
-
-    def honest(name: str, fit_round: Callable[[Round, int], Fitted], seeds: tuple[int, ...]) -> Measured:
-        return measure(
-            name,
-            dataset,
-            lambda seed: honest_rounds(dataset, protocol, name, seed),
-            fit_round,
-            seeds,
-            report,
-        )
-
-    measured = [honest(name, _fitter(config, dataset, report), protocol.seeds) for name in names]
+    fit_round = _fitter(config, dataset, report)
+    integrity = asdict(check(dataset))
+    report(f"{dataset.name}: " + ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in integrity.items()))
+    honest = [
+        _measure_honest(config, dataset, name, fit_round, protocol.seeds, report)
+        for name in (names[:1] if headline_only else names)
+    ]
     careless = measure(
         CARELESS,
         dataset,
@@ -72,13 +111,41 @@ def evaluate(config: TrainingConfig, dataset: Dataset, report: Report) -> tuple[
         protocol.seeds,
         report,
     )
+    return honest, careless
+
+
+def measure_other(config: TrainingConfig, dataset: Dataset, name: str, seed: int, report: Report) -> Measured:
+    """Go through the honest protocol `name` with one seed: another model's answers, to compare with."""
+    return _measure_honest(config, dataset, name, _fitter(config, dataset, report), (seed,), report)
+
+
+def _measure_honest(
+    config: TrainingConfig,
+    dataset: Dataset,
+    name: str,
+    fit_round: Callable[[Round, int], Fitted],
+    seeds: tuple[int, ...],
+    report: Report,
+) -> Measured:
+    return measure(
+        name, dataset, lambda seed: honest_rounds(dataset, config.protocol, name, seed), fit_round, seeds, report
+    )
+
+
+def evaluate(config: TrainingConfig, dataset: Dataset, report: Report) -> tuple[Findings, Measured]:
+    """Go through every protocol and variant of the configuration.
+
+    Returns the findings and the headline protocol's models.
+    """
+    measured, careless = measure_protocols(config, dataset, report)
+    headline = measured[0]
     tried = []
     for variant in (Variant("base"), *config.variants):
         report(f"variant: {variant.name}")
         fit_round = _fitter(config, dataset, report, trials=variant.trials, changes=variant.settings, bag=1)
-        scored = honest(names[0], fit_round, protocol.seeds[:1]).scored
+        first = config.protocol.seeds[:1]
+        scored = _measure_honest(config, dataset, headline.scored.name, fit_round, first, report).scored
         tried.append(Scored(variant.name, scored.tracks, scored.figures))
-    headline = measured[0]
     findings = Findings(
         honest=[entry.scored for entry in measured],
         careless=careless.scored,
@@ -99,9 +166,12 @@ def train(config: TrainingConfig, data: Path, folder: Path, *, command: str, rep
     """
     if not is_safe_name(config.name) or not is_safe_name(config.version):
         raise ConfigurationError(f"'{config.name}' and '{config.version}' must be plain names")
-    dataset = read_dataset(config, data)
+    dataset = read_dataset(config, data, folder.parent)
+    for member in config.members:  # before hours are spent on figures
+        full_name = f"{member.name}@{member.version}"
+        find_member(folder.parent, full_name, task=config.task, labels=dataset.labels, whose=config.name)
     findings, headline = evaluate(config, dataset, report)
-    if config.ship == "folds":
+    if config.ship in ("folds", "members"):
         shipped, rows = headline.first_seed, np.arange(len(dataset))
     else:
         report("fitting on all usable tracks")
@@ -113,7 +183,7 @@ def train(config: TrainingConfig, data: Path, folder: Path, *, command: str, rep
     building.mkdir(parents=True)
     names = resolve(_family(config).save)(building, shipped)
     _write(building / REFERENCE_NAME, json.dumps(summarise(dataset, rows), indent=1))
-    _write(building / CARD_NAME, write_card(config, dataset, findings, len(rows), command))
+    _write(building / CARD_NAME, write_card(config, dataset, findings, dataset.take(rows).n_tracks, command))
     files = describe_files(building, [*names, REFERENCE_NAME, CARD_NAME])
     manifest = _manifest(config, dataset, findings, command, files)
     write_manifest(building, manifest)
@@ -135,23 +205,30 @@ def _fitter(
     family = _family(config)
     count = config.bag if bag is None else bag
 
-    def fit_round(entry: Round, seed: int) -> Fitted:
-        plan = resolve(family.plan)(
-            settings={**config.settings, **(changes or {})},
+    def plan(seed: int) -> Any:
+        return resolve(family.plan)(
+            settings={**config.settings, **(changes or {}), **({"members": config.members} if config.members else {})},
             ranges=config.search.ranges,
             trials=config.search.trials if trials is None else trials,
             seeds=tuple(SEED_DISTANCE * seed + own for own in range(count)),
         )
+
+    def fit_round(entry: Round, seed: int) -> Fitted:
         side = dataset.take(entry.train)
-        fitted = resolve(family.fit)(side.table, side.targets, len(dataset.labels), entry.inner, plan, report=report)
+        fitted = resolve(family.fit)(
+            side.table, side.targets, len(dataset.labels), entry.inner, plan(seed), report=report
+        )
         return cast("Fitted", fitted)
 
+    plan(config.protocol.seeds[0])  # so that wrong settings are refused before anything else happens
     return fit_round
 
 
 def _family(config: TrainingConfig) -> Family:
     if config.family not in FAMILIES:
         raise ConfigurationError(f"there is no family '{config.family}'; there are {', '.join(FAMILIES)}")
+    if not FAMILIES[config.family].fit:
+        raise ConfigurationError(f"the family '{config.family}' is imported, not trained: groovemark model import")
     return FAMILIES[config.family]
 
 
@@ -176,6 +253,7 @@ def _manifest(
         labels=dataset.labels,
         features=dataset.table.spec.name,
         features_sha256=dataset.table.spec.sha256,
+        other_features=tuple(spec.name for spec in dataset.table.other_specs),
         metrics={name: round(value, 4) for name, value in sorted(metrics.items())},
         licence=config.licence,
         training_data=f"{dataset.source}; licence: {dataset.licence}",

@@ -80,6 +80,19 @@ def test_tracks_with_the_same_words_share_a_group(root: Path) -> None:
     assert len(np.unique(groups)) == 71
 
 
+def test_titles_join_groups_whatever_stands_in_parentheses(root: Path) -> None:
+    path = root / "echonest" / "valid450_labelled.csv"
+    text = path.read_text()
+    assert len(np.unique(READERS["echonest-titled"](root).groups)) == 72
+    for title, other in (("river number 1\n", "River Number 0 (Live)\n"), ("river number 2\n", "(Intro)\n")):
+        text = text.replace(title, other)
+    path.write_text(text)
+    dataset = READERS["echonest-titled"](root)
+    assert dataset.groups[0] == dataset.groups[1]
+    assert len(np.unique(dataset.groups)) == 71
+    assert dataset.table.texts["title"][1:3] == ["River Number 0 (Live)", "(Intro)"]
+
+
 def test_empty_cell_is_refused_with_its_column(root: Path) -> None:
     path = root / "fma" / "features_train4000.csv"
     header, first, *lines = path.read_text().splitlines()

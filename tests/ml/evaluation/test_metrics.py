@@ -3,7 +3,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from groovemark.ml.evaluation.metrics import accuracy, calibration_error, figures, macro_f1, per_label
+from groovemark.ml.evaluation.metrics import (
+    Metric,
+    accuracy,
+    calibration_error,
+    confusion,
+    figures,
+    macro_f1,
+    per_label,
+    weighted_f1,
+)
 
 
 def one_hot(answers: list[int], labels: int = 3) -> np.ndarray:
@@ -14,13 +23,14 @@ def test_accuracy_is_the_share_of_right_answers() -> None:
     assert accuracy(one_hot([0, 1, 2, 0]), np.array([0, 1, 2, 1])) == 0.75
 
 
-def test_macro_f1_agrees_with_scikit_learn() -> None:
+@pytest.mark.parametrize(("average", "metric"), [("macro", macro_f1), ("weighted", weighted_f1)])
+def test_f1_agrees_with_scikit_learn(average: str, metric: Metric) -> None:
     from sklearn.metrics import f1_score
 
     generator = np.random.default_rng(0)
-    targets, answers = generator.integers(0, 3, 200), generator.integers(0, 3, 200)
-    expected = f1_score(targets, answers, average="macro")
-    assert macro_f1(one_hot(answers.tolist()), targets) == pytest.approx(expected)
+    targets, answers = generator.choice(3, 200, p=[0.6, 0.3, 0.1]), generator.integers(0, 3, 200)
+    expected = f1_score(targets, answers, average=average)
+    assert metric(one_hot(answers.tolist()), targets) == pytest.approx(expected)
 
 
 def test_calibration_error_of_confidence_that_comes_true_is_zero() -> None:
@@ -58,3 +68,8 @@ def test_label_that_is_never_answered_has_zero_precision_and_recall() -> None:
     assert [(row.label, row.tracks) for row in rows] == [("a", 1), ("b", 1), ("c", 1)]
     assert (rows[2].precision, rows[2].recall, rows[2].f1) == (0, 0, 0)
     assert (rows[0].precision, rows[0].recall) == (0.5, 1)
+
+
+def test_confusion_has_right_labels_in_rows_and_adds_the_runs() -> None:
+    run = (one_hot([0, 2, 2]), np.array([0, 1, 2]))
+    assert confusion([run, run], 3).tolist() == [[2, 0, 0], [0, 0, 2], [0, 0, 2]]

@@ -19,7 +19,17 @@ from groovemark.ml.models.base import Classifier
 from groovemark.ml.models.overview import describe
 
 SHIPPED = Path(__file__).parents[3] / "model"
-NAMES = ("echonest-8", "fma-8", "gtzan-10", "tiny-echonest", "tiny-fma", "tiny-gtzan")
+NAMES = (
+    "composer-14",
+    "echonest-8",
+    "echonest-kernel",
+    "fma-8",
+    "gtzan-10",
+    "gtzan-trees",
+    "tiny-echonest",
+    "tiny-fma",
+    "tiny-gtzan",
+)
 ROWS = 40
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from groovemark.ml.features.sets import FEATURE_SETS
 from groovemark.ml.features.tabular import FeatureTable
 from groovemark.ml.models import registry
-from groovemark.ml.models.boosting.classifier import BLOCK_ROWS
+from groovemark.ml.models.base import BLOCK_ROWS
 from groovemark.ml.models.boosting.native import LibraryPredictor
 from groovemark.ml.models.boosting.predictor import (
     LEAVES_MAX,

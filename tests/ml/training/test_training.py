@@ -100,6 +100,8 @@ def test_shipped_card_gives_a_figure_for_everything_that_was_tried(path: Path) -
     assert config.notes.strip() in card
     for variant in config.variants:
         assert f"| {variant.name} | " in card
+    for claim in config.stability:
+        assert f"- {claim}" in card
 
 
 def test_missing_data_is_said_with_the_setting_to_change(tmp_path: Path) -> None:

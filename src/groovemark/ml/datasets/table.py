@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +20,16 @@ Integers = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Dataset:
-    """n labelled tracks.
+    """n labelled rows: tracks, or windows of tracks.
 
     Attributes:
-        ids: (n,) as the source names the tracks.
+        ids: (n,) as the source names the row's track.
         labels: sorted; targets are (n,) numbers of labels.
         groups: (n,) tracks of one group never stand on both sides of a split.
         grouping: what a group is, in words.
         splits: published (train, test) row lists by protocol, for data that comes with them; a third list, where
             there is one, is for choosing settings.
+        tracks: (n,) number of the track that each row is of; left out, every row is a track of its own.
     """
 
     name: str
@@ -40,15 +42,28 @@ class Dataset:
     source: str
     licence: str
     splits: Mapping[str, tuple[tuple[Integers, ...], ...]] = field(default_factory=dict)
+    tracks: Integers = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+
+    def __post_init__(self) -> None:
+        if not len(self.tracks):
+            object.__setattr__(self, "tracks", np.arange(len(self.table), dtype=np.int64))
+        for what, values in (("label", self.targets), ("group", self.groups)):
+            pairs = {(track, value) for track, value in zip(self.tracks.tolist(), values.tolist(), strict=True)}
+            if len(pairs) > self.n_tracks:
+                raise ValueError(f"{self.name}: the windows of a track must have one {what}")
 
     def __len__(self) -> int:
         return len(self.table)
+
+    @cached_property
+    def n_tracks(self) -> int:
+        return len(np.unique(self.tracks))
 
     def take(self, rows: Integers) -> Dataset:
         """The dataset of some of the rows, without published splits."""
         return Dataset(
             name=self.name,
-            table=take_rows(self.table, rows),
+            table=self.table.take(rows),
             ids=tuple(self.ids[row] for row in rows),
             labels=self.labels,
             targets=self.targets[rows],
@@ -56,16 +71,11 @@ class Dataset:
             grouping=self.grouping,
             source=self.source,
             licence=self.licence,
+            tracks=self.tracks[rows],
         )
 
 
 Reader = Callable[[Path], Dataset]
-
-
-def take_rows(table: FeatureTable, rows: Integers) -> FeatureTable:
-    """The rows of `table` with these numbers, in this order."""
-    texts = {name: [cells[row] for row in rows] for name, cells in table.texts.items()}
-    return FeatureTable(table.spec, table.numbers[rows], texts)
 
 
 def read_frame(path: Path) -> Any:

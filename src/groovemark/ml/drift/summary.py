@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from groovemark.ml.features.described import described_names, described_numbers
 from groovemark.ml.features.spec import FeatureSpec
 from groovemark.ml.features.tabular import FeatureTable
 
@@ -16,14 +18,20 @@ _SEED = 42
 
 
 class InputSummary:
-    """Grows block by block in constant memory.
+    """Grows block by block in constant memory; of tensors it keeps what `features.described` says of them.
 
     Mean and standard deviation are exact (Chan et al. 1983, merging of moments); the quantiles come from a uniform
     sample of at most SAMPLE_ROWS rows, drawn with a fixed seed.
+
+    Args:
+        sample_share: of the rows, that may come into the sample; the parts of something large need only small ones.
+        seed: parts of one thing that are added up later need different ones.
     """
 
-    def __init__(self, spec: FeatureSpec, labels: tuple[str, ...]) -> None:
-        self._names, self._labels = spec.numeric_names, labels
+    def __init__(
+        self, spec: FeatureSpec, labels: tuple[str, ...], *, sample_share: float = 1.0, seed: int = _SEED
+    ) -> None:
+        self._names, self._labels = described_names(spec), labels
         width = len(self._names)
         self._rows = 0
         self._mean = np.zeros(width)
@@ -31,25 +39,51 @@ class InputSummary:
         self._label_counts = np.zeros(len(labels), dtype=np.int64)
         self._sample = np.empty((0, width))
         self._keys = np.empty(0)
-        self._random = np.random.default_rng(_SEED)
+        self._random = np.random.default_rng(seed)
+        self._sample_share = sample_share
 
     def add(self, table: FeatureTable, predicted: NDArray[np.int64]) -> None:
         """Take in n rows and the index of each one's label, (n,)."""
         count = len(table)
         if not count:
             return
-        mean = table.numbers.mean(axis=0)
+        numbers = described_numbers(table)
+        self._merge(count, numbers.mean(axis=0), numbers.var(axis=0) * count)
+        self._label_counts += np.bincount(predicted, minlength=len(self._labels))
+        keys = self._random.random(count)
+        chosen = keys < self._sample_share
+        self._keep_sample(keys[chosen], numbers[chosen])
+
+    def add_state(self, state: Mapping[str, Any]) -> None:
+        """Take in what another one summed up of the same features and labels."""
+        if not state["rows"]:
+            return
+        self._merge(state["rows"], np.array(state["mean"]), np.array(state["squares"]))
+        self._label_counts += np.array(state["labels"])
+        sample = np.array(state["sample"]).reshape(-1, len(self._names))
+        self._keep_sample(np.array(state["keys"]), sample)
+
+    def state(self) -> dict[str, Any]:
+        """All of it, for `add_state` of another one."""
+        return {
+            "rows": self._rows,
+            "mean": self._mean.tolist(),
+            "squares": self._squares.tolist(),
+            "labels": self._label_counts.tolist(),
+            "keys": self._keys.tolist(),
+            "sample": self._sample.tolist(),
+        }
+
+    def _merge(self, count: int, mean: NDArray[np.float64], squares: NDArray[np.float64]) -> None:
+        """Rows, their mean, and the sum of their squared deviations from it."""
         shift = mean - self._mean
         total = self._rows + count
-        self._squares += table.numbers.var(axis=0) * count + shift**2 * self._rows * count / total
+        self._squares += squares + shift**2 * self._rows * count / total
         self._mean += shift * count / total
         self._rows = total
-        self._label_counts += np.bincount(predicted, minlength=len(self._labels))
-        self._keep_sample(table.numbers)
 
-    def _keep_sample(self, numbers: NDArray[np.float64]) -> None:
-        """Every row draws a key; the rows with the smallest keys are the sample."""
-        keys = self._random.random(len(numbers))
+    def _keep_sample(self, keys: NDArray[np.float64], numbers: NDArray[np.float64]) -> None:
+        """Every row has drawn a key; the rows with the smallest keys are the sample."""
         if len(self._keys) == SAMPLE_ROWS:
             chosen = keys < self._keys.max()
             keys, numbers = keys[chosen], numbers[chosen]

@@ -41,13 +41,22 @@ def accuracy(probabilities: Floats, targets: Integers) -> float:
 
 def macro_f1(probabilities: Floats, targets: Integers) -> float:
     """Mean over the labels present of the harmonic mean of precision and recall; 0 to 1."""
-    predicted = probabilities.argmax(axis=1)
-    right = np.bincount(targets[predicted == targets], minlength=probabilities.shape[1])
-    total = np.bincount(predicted, minlength=probabilities.shape[1]) + np.bincount(
-        targets, minlength=probabilities.shape[1]
-    )
-    present = np.bincount(targets, minlength=probabilities.shape[1]) > 0
-    return float((2 * right / np.maximum(total, 1))[present].mean())
+    scores, rows = _f1_of_labels(probabilities, targets)
+    return float(scores[rows > 0].mean())
+
+
+def weighted_f1(probabilities: Floats, targets: Integers) -> float:
+    """The same mean, in which each label counts as often as it has rows; 0 to 1."""
+    scores, rows = _f1_of_labels(probabilities, targets)
+    return float((scores * rows).sum() / rows.sum())
+
+
+def _f1_of_labels(probabilities: Floats, targets: Integers) -> tuple[Floats, Integers]:
+    """(k,) F1 of each label, and (k,) how many rows it has."""
+    predicted, labels = probabilities.argmax(axis=1), probabilities.shape[1]
+    right = np.bincount(targets[predicted == targets], minlength=labels)
+    rows = np.bincount(targets, minlength=labels)
+    return 2 * right / np.maximum(np.bincount(predicted, minlength=labels) + rows, 1), rows
 
 
 def calibration_error(probabilities: Floats, targets: Integers) -> float:
@@ -66,6 +75,7 @@ Metric = Callable[[Floats, Integers], float]
 METRICS: dict[str, Metric] = {
     "accuracy": accuracy,
     "macro_f1": macro_f1,
+    "weighted_f1": weighted_f1,
     "calibration_error": calibration_error,
 }
 
@@ -106,6 +116,14 @@ def per_label(runs: list[tuple[Floats, Integers]], labels: tuple[str, ...]) -> l
             )
         )
     return rows
+
+
+def confusion(runs: list[tuple[Floats, Integers]], labels: int) -> Integers:
+    """(labels, labels) how often a track of the label of the row was given the label of the column, all runs added."""
+    counts = np.zeros((labels, labels), dtype=np.int64)
+    for probabilities, targets in runs:
+        np.add.at(counts, (targets, probabilities.argmax(axis=1)), 1)
+    return counts
 
 
 def _draws(groups: Integers, seed: int) -> list[Integers]:

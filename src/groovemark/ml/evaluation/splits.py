@@ -25,11 +25,15 @@ def random_folds(targets: Integers, folds: int, seed: int) -> list[Split]:
     return grouped_folds(targets, np.arange(len(targets)), folds, seed)
 
 
+def shared_groups(groups: Integers, train: Integers, test: Integers) -> int:
+    """How many groups stand on both sides."""
+    return len(np.intersect1d(groups[train], groups[test]))
+
+
 def require_no_overlap(groups: Integers, train: Integers, test: Integers) -> None:
     """Raises ValueError when a group, or a row, stands on both sides."""
-    shared = np.intersect1d(groups[train], groups[test])
-    if len(shared):
-        raise ValueError(f"{len(shared)} groups stand in both train and test")
+    if shared := shared_groups(groups, train, test):
+        raise ValueError(f"{shared} groups stand in both train and test")
 
 
 def inner_folds(train: Integers, parts: list[Integers]) -> list[Split]:

@@ -35,6 +35,8 @@ class Manifest:
     Attributes:
         features: name of the FeatureSpec; features_sha256 is its identity, checked before the model is loaded.
         metrics: the figures of the protocol, by name; the card explains them.
+        is_multi_label: whether each label has a probability of its own; otherwise they sum to 1.
+        other_features: sets that a track's answer needs besides; a model that has some answers for audio alone.
         created: date of the version (from its configuration, so that training twice gives the same bytes).
         command: reproduces the artifact.
     """
@@ -53,6 +55,8 @@ class Manifest:
     created: str
     command: str
     files: Mapping[str, StoredFile] = field(default_factory=dict)
+    is_multi_label: bool = False
+    other_features: tuple[str, ...] = ()
 
     @property
     def full_name(self) -> str:
@@ -64,7 +68,11 @@ class Manifest:
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON holds it."""
-        return {"format": FORMAT, **asdict(self), "labels": list(self.labels)}
+        entries = {"format": FORMAT, **asdict(self), "labels": list(self.labels)}
+        for name in ("is_multi_label", "other_features"):
+            if not entries[name]:  # as manifests were before these were known
+                del entries[name]
+        return entries
 
 
 def is_safe_name(name: str) -> bool:
@@ -146,6 +154,8 @@ def _parse(content: object) -> Manifest:
         labels=_labels(content.get("labels")),
         metrics=_metrics(content.get("metrics")),
         files=_files(content.get("files")),
+        is_multi_label=_flag(content.get("is_multi_label", False)),
+        other_features=_names(content.get("other_features", [])),
     )
 
 
@@ -176,6 +186,18 @@ def _labels(value: object) -> tuple[str, ...]:
         raise ModelRejected("'labels' must be a list of texts")
     if len(value) < 2 or value != sorted(set(value)):
         raise ModelRejected("'labels' must be two or more different labels in sorted order")
+    return tuple(value)
+
+
+def _flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ModelRejected("'is_multi_label' must be true or false")
+    return value
+
+
+def _names(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(name, str) and name for name in value):
+        raise ModelRejected("'other_features' must be a list of texts")
     return tuple(value)
 
 

@@ -20,8 +20,12 @@ _HEADER = (
 
 
 def describe(manifests: Sequence[Manifest]) -> str:
-    """Markdown: what each model is and how good, by the headline protocol of its card."""
-    rows = [_HEADER, ("---",) * len(_HEADER), *(_row(manifest) for manifest in manifests)]
+    """Markdown: what each model is and how good, by the headline protocol of its card.
+
+    Imported models, of which there are no figures here, are left out: they do not ship.
+    """
+    shipped = [manifest for manifest in manifests if manifest.metrics]
+    rows = [_HEADER, ("---",) * len(_HEADER), *(_row(manifest) for manifest in shipped)]
     table = "\n".join("| " + " | ".join(row) + " |" for row in rows)
     return (
         "# Shipped models\n\n"

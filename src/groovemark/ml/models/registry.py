@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Any, cast
 
 from groovemark.errors import ModelRejected, shorten
+from groovemark.ml.encoders.encoder import open_encoder
 from groovemark.ml.features.sets import FEATURE_SETS
 from groovemark.ml.features.spec import FeatureSpec
 from groovemark.ml.models.artifact import MANIFEST_NAME, Manifest, read_manifest, verify_files
 from groovemark.ml.models.base import Classifier, ModelSpec
+from groovemark.ml.models.encoded import EncodedClassifier
+from groovemark.ml.models.later import LaterClassifier, require_libraries
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +27,17 @@ class Family:
         plan: (settings, ranges, trials, seeds) -> how to fit; refuses settings that the family does not have.
         fit: (table, targets, labels, inner folds, plan, report) -> a fitted model; see ml.training.measure.Fitted.
         save: (folder, fitted models) -> the names of the files written.
+
+        takes_torch: whether answering takes torch, which is then imported with the first rows and not before.
+
+    `plan`, `fit` and `save` are empty for a family that is not trained here.
     """
 
     load: str
-    plan: str
-    fit: str
-    save: str
+    plan: str = ""
+    fit: str = ""
+    save: str = ""
+    takes_torch: bool = False
 
 
 FAMILIES: Mapping[str, Family] = {
@@ -38,6 +46,51 @@ FAMILIES: Mapping[str, Family] = {
         plan="groovemark.ml.models.boosting.fit:make_plan",
         fit="groovemark.ml.models.boosting.fit:fit",
         save="groovemark.ml.models.boosting.save:save",
+    ),
+    "cnn": Family(
+        load="groovemark.ml.models.cnn.load:load",
+        plan="groovemark.ml.models.cnn.fit:make_plan",
+        fit="groovemark.ml.models.cnn.fit:fit",
+        save="groovemark.ml.models.cnn.save:save",
+        takes_torch=True,
+    ),
+    "ensemble": Family(
+        load="groovemark.ml.models.ensemble.load:load",
+        plan="groovemark.ml.models.ensemble.fit:make_plan",
+        fit="groovemark.ml.models.ensemble.fit:fit",
+        save="groovemark.ml.models.ensemble.save:save",
+    ),
+    "forest": Family(
+        load="groovemark.ml.models.forest.load:load",
+        plan="groovemark.ml.models.forest.fit:make_plan",
+        fit="groovemark.ml.models.forest.fit:fit",
+        save="groovemark.ml.models.forest.save:save",
+    ),
+    "kernel": Family(
+        load="groovemark.ml.models.kernel.load:load",
+        plan="groovemark.ml.models.kernel.fit:make_plan",
+        fit="groovemark.ml.models.kernel.fit:fit",
+        save="groovemark.ml.models.kernel.save:save",
+    ),
+    "linear": Family(
+        load="groovemark.ml.models.linear.load:load",
+        plan="groovemark.ml.models.linear.fit:make_plan",
+        fit="groovemark.ml.models.linear.fit:fit",
+        save="groovemark.ml.models.linear.save:save",
+    ),
+    "musicnn": Family(load="groovemark.ml.models.musicnn.load:load"),
+    "text": Family(
+        load="groovemark.ml.models.text.load:load",
+        plan="groovemark.ml.models.text.fit:make_plan",
+        fit="groovemark.ml.models.text.fit:fit",
+        save="groovemark.ml.models.text.save:save",
+    ),
+    "transformer": Family(
+        load="groovemark.ml.models.transformer.load:load",
+        plan="groovemark.ml.models.transformer.fit:make_plan",
+        fit="groovemark.ml.models.transformer.fit:fit",
+        save="groovemark.ml.models.transformer.save:save",
+        takes_torch=True,
     ),
 }
 
@@ -65,12 +118,16 @@ def installed(root: Path) -> list[Manifest]:
 def load(folder: Path, *, threads: int = 1) -> Classifier:
     """Load the model in `folder`, after checking its manifest, its files and its features.
 
+    What takes torch is loaded with its first rows; `LaterClassifier` says why.
+
     Args:
         folder: model/<name>/<version>.
         threads: how many cores one `run` may use.
 
     Raises:
         ModelRejected: a file is missing, damaged or unsafe, or the model was trained on other features.
+        ModelUnavailable: the model stands on an imported network that is not in the same folder of models, or needs
+            a library that is not installed.
     """
     manifest = read_manifest(folder)
     family = FAMILIES.get(manifest.family)
@@ -87,14 +144,33 @@ def load(folder: Path, *, threads: int = 1) -> Classifier:
         task=manifest.task,
         features=_features(manifest),
         labels=manifest.labels,
+        is_multi_label=manifest.is_multi_label,
+        other_features=tuple(_known(manifest, name) for name in manifest.other_features),
     )
-    return cast("Classifier", resolve(family.load)(folder, spec, threads=threads))
+
+    def load_now() -> Classifier:
+        return cast("Classifier", resolve(family.load)(folder, spec, threads=threads))
+
+    if family.takes_torch:
+        require_libraries(spec, ("torch", "safetensors"), extra="torch")
+        return LaterClassifier(spec, load_now)
+    model = load_now()
+    if spec.features.encoding is None:
+        return model
+    return EncodedClassifier(
+        model, open_encoder(spec.features, folder.parent.parent, threads=threads, for_whom=manifest.full_name)
+    )
+
+
+def _known(manifest: Manifest, name: str) -> FeatureSpec:
+    spec = FEATURE_SETS.get(name)
+    if spec is None:
+        raise ModelRejected(f"{manifest.full_name} takes the unknown feature set '{shorten(name)}'")
+    return spec
 
 
 def _features(manifest: Manifest) -> FeatureSpec:
-    spec = FEATURE_SETS.get(manifest.features)
-    if spec is None:
-        raise ModelRejected(f"{manifest.full_name} takes the unknown feature set '{shorten(manifest.features)}'")
+    spec = _known(manifest, manifest.features)
     if spec.sha256 != manifest.features_sha256:
         raise ModelRejected(f"{manifest.full_name} was trained on another definition of {spec.name}; train it again")
     return spec

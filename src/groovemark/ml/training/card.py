@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ from groovemark.ml.datasets.integrity import Integrity
 from groovemark.ml.datasets.table import Dataset
 from groovemark.ml.evaluation.metrics import Figure, LabelFigures
 from groovemark.ml.training.config import TrainingConfig
+from groovemark.ml.training.markdown import interval, table
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Findings:
     integrity: Integrity
 
 
-FIGURES_HEADER = ("protocol", "tracks", "accuracy", "macro-F1", "calibration error (ECE)")
+FIGURES_HEADER = ("protocol", "tracks", "accuracy", "macro-F1", "weighted F1", "calibration error (ECE)")
 LABEL_HEADER = ("label", "tracks", "precision", "recall", "F1")
 LEAKY_TEXT = (
     "The last line is what a careless evaluation would have reported: it lets artists, albums or duplicates stand on "
@@ -65,21 +66,22 @@ def write_card(config: TrainingConfig, dataset: Dataset, findings: Findings, row
     parts = [
         f"# {config.name} (version {config.version})",
         (
-            f"{config.title}. Family: {config.family} (LightGBM). Features: {dataset.table.spec.name}. "
+            f"{config.title}. Family: {config.family}. Features: {_features_text(dataset)}. "
             f"Labels: {', '.join(dataset.labels)}. Model licence: {config.licence}."
         ),
         "## Data",
         f"{dataset.source}. Licence of the data: {dataset.licence}. Groups: {dataset.grouping}.",
-        _table(("check", "count"), _integrity_rows(findings.integrity)),
+        table(("check", "count"), _integrity_rows(findings.integrity)),
         "## Figures",
         _protocol_text(config, dataset),
-        _table(FIGURES_HEADER, figures_rows(findings)),
+        table(FIGURES_HEADER, figures_rows(findings)),
         LEAKY_TEXT,
+        *_stability_text(config),
         f"Per label, {headline.name}, all seeds together:",
-        _table(LABEL_HEADER, [_label_row(figures) for figures in findings.labels]),
+        table(LABEL_HEADER, [label_row(figures) for figures in findings.labels]),
         "## What was tried",
         _tried_text(config, headline.name),
-        _table(FIGURES_HEADER, [_figures_row(scored) for scored in findings.variants]),
+        table(FIGURES_HEADER, [_figures_row(scored) for scored in findings.variants]),
         *([config.notes.strip()] if config.notes else []),
         _chosen_text(config, findings.chosen),
         "## What ships",
@@ -112,13 +114,32 @@ def _protocol_text(config: TrainingConfig, dataset: Dataset) -> str:
         else f"{protocol.inner_folds} grouped folds of the training side"
     )
     return (
-        f"Protocol: {outer}. Settings, number of trees and temperature are chosen on {inner}; the scoring side is "
+        f"Protocol: {outer}. Settings, length of training and temperature are chosen on {inner}; the scoring side is "
         f"seen once, by the finished model. {len(protocol.seeds)} seeds, averaged. Intervals: 95 %, bootstrap over "
         "groups. The ideas behind the features were compared on the same data, so a little optimism remains."
     )
 
 
+def _stability_text(config: TrainingConfig) -> list[str]:
+    if not config.stability:
+        return []
+    claims = "\n".join(f"- {claim}" for claim in config.stability)
+    return [f"Stability, as `groovemark evaluate --robustness` checks it:\n\n{claims}"]
+
+
+def _features_text(dataset: Dataset) -> str:
+    return ", ".join([dataset.table.spec.name, *(spec.name for spec in dataset.table.other_specs)])
+
+
 def _shipped_text(config: TrainingConfig, rows: int) -> str:
+    if config.ship == "members":
+        names = ", ".join(f"{member.name}@{member.version}" for member in config.members)
+        return (
+            f"The names of its members ({names}) and how much each counts; the members ship by themselves, as their "
+            f"own cards say. The figures above are those of members fitted anew in every round, on {rows} tracks in "
+            "all, none of which they were scored on. A member that is trained again is another one: then this is to "
+            "be trained again as well."
+        )
     if config.ship == "folds":
         return (
             f"The {config.protocol.folds} fold models of seed {config.protocol.seeds[0]}, each calibrated on its own "
@@ -135,7 +156,7 @@ def _shipped_text(config: TrainingConfig, rows: int) -> str:
 def _tried_text(config: TrainingConfig, protocol: str) -> str:
     exception = " unless its name says so" if any(variant.trials for variant in config.variants) else ""
     return (
-        f"{protocol}, first seed only, one booster a member, without search{exception}. The first line is the base; "
+        f"{protocol}, first seed only, one seed a member, without search{exception}. The first line is the base; "
         "each of the others changes what its name says. Differences well inside the intervals mean nothing."
     )
 
@@ -150,27 +171,18 @@ def _chosen_text(config: TrainingConfig, chosen: Sequence[Mapping[str, Any]]) ->
     )
     intro = f"{searched} Chosen in each round of the first seed:"
     rows = [(str(number + 1), *(_short(entry[name]) for name in names)) for number, entry in enumerate(chosen)]
-    return intro + "\n\n" + _table(("round", *(name.replace("_", " ") for name in names)), rows)
+    return intro + "\n\n" + table(("round", *(name.replace("_", " ") for name in names)), rows)
 
 
 def _figures_row(scored: Scored) -> tuple[str, ...]:
-    return (scored.name, str(scored.tracks), *(_interval(figure) for figure in scored.figures.values()))
+    return (scored.name, str(scored.tracks), *(interval(figure) for figure in scored.figures.values()))
 
 
-def _label_row(figures: LabelFigures) -> tuple[str, ...]:
+def label_row(figures: LabelFigures) -> tuple[str, ...]:
+    """One label's line below LABEL_HEADER."""
     rates = (figures.precision, figures.recall, figures.f1)
     return (figures.label, str(figures.tracks), *(f"{rate:.3f}" for rate in rates))
 
 
-def _interval(figure: Figure) -> str:
-    return f"{figure.value:.3f} ({figure.low:.3f} to {figure.high:.3f})"
-
-
 def _short(value: object) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
-
-
-def _table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    names = list(header)
-    lines = [names, ["---"] * len(names), *(list(row) for row in rows)]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)

@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeVar
 
 from groovemark.errors import ConfigurationError
 from groovemark.ml.training.search import Ranges
+from groovemark.ml.training.stability import StabilityClaim
 
 Made = TypeVar("Made")
 
@@ -51,9 +52,16 @@ class TrainingConfig:
     """One shipped model.
 
     Attributes:
+        base: name@version of a model in the same folder of models from whose weights training starts, for families
+            that can; becomes the setting of that name, a folder.
+        features: what is extracted, where the dataset is audio; empty where it is a table.
         ship: `folds` ships the models of the first seed's folds, averaged; `all` fits once more on all usable rows.
         bag: boosters a member, differing in their seed.
         settings: of the family.
+        members: of an ensemble: the configurations of the models that it is made of, named in the file by the folders
+            beside its own; it then ships `members`, and has no dataset but theirs.
+        stability: what the card claims about disturbed audio; `groovemark evaluate --robustness` fails where it is not
+            so.
         notes: what the card says about the figures in words: what was aimed at, and what they do not settle.
     """
 
@@ -62,16 +70,20 @@ class TrainingConfig:
     title: str
     family: str
     task: str
-    dataset: str
     created: str
     licence: str
-    ship: Literal["folds", "all"]
+    ship: Literal["folds", "all", "members"]
     bag: int
     protocol: ProtocolConfig
     settings: Mapping[str, Any]
+    dataset: str = ""
+    members: tuple[TrainingConfig, ...] = ()
     search: SearchConfig = field(default_factory=SearchConfig)
     variants: tuple[Variant, ...] = ()
     notes: str = ""
+    features: str = ""
+    stability: tuple[StabilityClaim, ...] = ()
+    base: str = ""
 
 
 def read_config(path: Path) -> TrainingConfig:
@@ -83,18 +95,39 @@ def read_config(path: Path) -> TrainingConfig:
     except ValueError as error:
         raise ConfigurationError(f"{path} is not TOML: {error}") from error
     try:
+        content["members"] = [_read_member(path, name) for name in content.get("members", ())]
+        if base := content.get("base"):
+            content.setdefault("settings", {})["base"] = str(_find_base(path.parent.parent, base))
         return _parse(content)
     except ConfigurationError as error:
         raise ConfigurationError(f"{path}: {error.message}") from error
+
+
+def _read_member(path: Path, name: object) -> TrainingConfig:
+    member = read_config(path.parent.parent / str(name) / path.name)
+    if member.members:
+        raise ConfigurationError(f"the member {name} is an ensemble itself")
+    return member
+
+
+def _find_base(models: Path, full_name: object) -> Path:
+    name, _, version = str(full_name).partition("@")
+    folder = models / name / version
+    if not name or not version or not folder.is_dir():
+        raise ConfigurationError(f"base must be the name@version of a model in {models}, not '{full_name}'")
+    return folder
 
 
 def _parse(content: dict[str, Any]) -> TrainingConfig:
     protocol = _make(ProtocolConfig, content.pop("protocol", {}), "protocol.")
     search = _make(SearchConfig, content.pop("search", {}), "search.")
     variants = [_make(Variant, entry, "variants.") for entry in content.pop("variants", [])]
+    content["stability"] = [_make(StabilityClaim, entry, "stability.") for entry in content.get("stability", [])]
     config = _make(TrainingConfig, {**content, "protocol": protocol, "search": search, "variants": tuple(variants)}, "")
-    if config.ship not in ("folds", "all"):
-        raise ConfigurationError("ship must be 'folds' or 'all'")
+    if bool(config.members) == bool(config.dataset):
+        raise ConfigurationError("lacks the entry dataset; an ensemble has members instead")
+    if config.ship not in (("members",) if config.members else ("folds", "all")):
+        raise ConfigurationError("ship must be 'folds' or 'all', of an ensemble 'members'")
     if not config.protocol.seeds:
         raise ConfigurationError("protocol.seeds must name a seed")
     return config

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from groovemark.ml.datasets.table import Dataset
 from groovemark.ml.evaluation.metrics import figures
+from groovemark.ml.evaluation.splits import shared_groups
 from groovemark.ml.features.tabular import FeatureTable
 from groovemark.ml.training.card import Scored
 from groovemark.ml.training.protocol import Round
@@ -28,11 +29,19 @@ class Fitted(Protocol):
 
 @dataclass(frozen=True)
 class Measured:
-    """One protocol gone through: its figures, the answers of every seed, and the first seed's models."""
+    """One protocol gone through: its figures, the answers of every seed, and the first seed's models.
+
+    Attributes:
+        runs: (t, k) answers and (t,) targets of the tracks that were scored, a pair a seed.
+        rows: (t,) the first row of each of these tracks.
+        shared_groups: groups that stood on both sides of a round, summed over all rounds.
+    """
 
     scored: Scored
     runs: list[tuple[NDArray[np.float64], NDArray[np.int64]]]
     first_seed: list[Fitted]
+    rows: NDArray[np.int64]
+    shared_groups: int
 
 
 def measure(
@@ -43,23 +52,45 @@ def measure(
     seeds: Sequence[int],
     report: Report,
 ) -> Measured:
-    """Fit and score every round of every seed.
+    """Fit and score every round of every seed; a track's answer is the mean over its windows.
 
     Args:
         rounds: the rounds of a seed; together they score the same rows for each seed.
         fit_round: fits on a round's training side with a seed; it must not look at the scoring side.
     """
     runs, first_seed = [], []
+    shared = 0
     for seed in seeds:
         answers = np.full((len(dataset), len(dataset.labels)), np.nan)
         for number, entry in enumerate(rounds(seed), start=1):
+            shared += shared_groups(dataset.groups, entry.train, entry.test)
             fitted = fit_round(entry, seed)
             answers[entry.test] = fitted.probabilities(dataset.take(entry.test).table)
             report(f"{name}: seed {seed}, round {number}: {dict(fitted.chosen)}")
             if seed == seeds[0]:
                 first_seed.append(fitted)
         scored_rows = np.flatnonzero(np.isfinite(answers[:, 0]))
-        runs.append((answers[scored_rows], dataset.targets[scored_rows]))
-    measured = figures(runs, dataset.groups[scored_rows])
+        first, means = mean_of_tracks(answers[scored_rows], dataset.tracks[scored_rows])
+        runs.append((means, dataset.targets[scored_rows[first]]))
+    rows = scored_rows[first]
+    measured = figures(runs, dataset.groups[rows])
     report(f"{name}: " + ", ".join(f"{metric} {figure.value:.3f}" for metric, figure in measured.items()))
-    return Measured(Scored(name, len(scored_rows), measured), runs, first_seed)
+    return Measured(Scored(name, len(rows), measured), runs, first_seed, rows, shared)
+
+
+def mean_of_tracks(
+    answers: NDArray[np.float64], tracks: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The mean answer of each track over its rows, as `predict_audio` takes it.
+
+    Args:
+        answers: (n, k) of rows.
+        tracks: (n,) whose each row is.
+
+    Returns:
+        (t,) the first row of each track, in ascending order of the track's number; (t, k) the means.
+    """
+    _, first, places = np.unique(tracks, return_index=True, return_inverse=True)
+    totals = np.zeros((len(first), answers.shape[1]))
+    np.add.at(totals, places, answers)
+    return first, totals / np.bincount(places)[:, None]

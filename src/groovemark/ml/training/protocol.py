@@ -52,7 +52,7 @@ def careless_rounds(dataset: Dataset, config: ProtocolConfig, seed: int) -> Iter
 
 
 def final_round(dataset: Dataset, config: ProtocolConfig) -> Round:
-    """Every usable row, for the model that ships: the rows of the published lists, else all."""
+    """Every usable row, for the model that ships: those of the published lists, one track a group, else all."""
     if not dataset.splits:
         rows = np.arange(len(dataset))
         inner = grouped_folds(dataset.targets, dataset.groups, config.inner_folds, config.seeds[0])
@@ -60,5 +60,5 @@ def final_round(dataset: Dataset, config: ProtocolConfig) -> Round:
     tests = [test for _, test, *_ in next(iter(dataset.splits.values()))]
     listed = np.unique(np.concatenate(tests))
     _, first = np.unique(dataset.groups[listed], return_index=True)
-    rows = listed[np.sort(first)]
+    rows = listed[np.isin(dataset.tracks[listed], dataset.tracks[listed[first]])]
     return Round(rows, rows[:0], inner_folds(rows, tests))

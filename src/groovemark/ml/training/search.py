@@ -18,12 +18,13 @@ def search(
     *,
     trials: int,
     seed: int = 0,
+    at_random: bool = False,
     report: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
     """The values with the least loss among `trials`, of which the defaults are the first.
 
-    The tree-structured Parzen estimator with a fixed seed: the same loss gives the same answer. Real-valued ranges
-    are searched on a logarithmic scale.
+    The tree-structured Parzen estimator with a fixed seed, or with `at_random` nothing but random draws: the same
+    loss gives the same answer. Real-valued ranges are searched on a logarithmic scale.
     """
     if trials == 0 or not ranges:
         return {}
@@ -37,7 +38,9 @@ def search(
             report(f"{trial.number + 1} of {trials} settings tried")
         return value
 
-    study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=seed, n_startup_trials=8))
+    samplers = optuna.samplers
+    sampler = samplers.RandomSampler(seed) if at_random else samplers.TPESampler(seed=seed, n_startup_trials=8)
+    study = optuna.create_study(sampler=sampler)
     study.enqueue_trial({name: defaults[name] for name in ranges})
     study.optimize(objective, n_trials=trials)
     return dict(study.best_params)

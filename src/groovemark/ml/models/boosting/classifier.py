@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from groovemark.errors import ModelRejected
 from groovemark.ml.features.tabular import FeatureTable
-from groovemark.ml.models.base import ModelSpec
+from groovemark.ml.models.base import ModelSpec, in_blocks, require_features
 from groovemark.ml.models.boosting.derive import DERIVATIONS
 from groovemark.ml.models.boosting.linear import NumberScores
 from groovemark.ml.models.boosting.tags import TagScores, find_words
@@ -24,8 +22,6 @@ if TYPE_CHECKING:
 
 LARGEST = 1e30
 """Numbers are cut here, far from any real feature, so that neither scores nor float32 overflow."""
-BLOCK_ROWS = 4_000
-"""Rows worked on at a time, few enough for the processor's cache."""
 
 
 @dataclass(frozen=True)
@@ -82,27 +78,8 @@ class BoostedClassifier:
 
     def run(self, batch: FeatureTable, /) -> NDArray[np.float32]:
         """(n, k) probabilities of the n rows. Raises ModelRejected for rows of another feature set."""
-        if batch.spec.sha256 != self._spec.features.sha256:
-            raise ModelRejected(
-                f"{self._spec.full_name} takes {self._spec.features.name}, these rows are {batch.spec.name}"
-            )
-        answer = np.empty((len(batch), len(self._spec.labels)), dtype=np.float32)
-
-        def fill(start: int) -> None:
-            block = slice(start, start + BLOCK_ROWS)
-            texts = {name: cells[block] for name, cells in batch.texts.items()}
-            table = FeatureTable(batch.spec, np.ascontiguousarray(batch.numbers[block]), texts)
-            answer[block] = self._run_block(table)
-
-        starts = range(0, len(batch), BLOCK_ROWS)
-        threads = min(self._threads, len(starts))
-        if threads > 1:
-            with ThreadPoolExecutor(threads) as executor:
-                list(executor.map(fill, starts))
-        else:
-            for start in starts:
-                fill(start)
-        return answer
+        require_features(self._spec, batch)
+        return in_blocks(batch, len(self._spec.labels), self._run_block, threads=self._threads)
 
     def close(self) -> None:
         """Forget the trees."""

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from groovemark.errors import ConfigurationError
-from groovemark.ml.datasets.table import take_rows
 from groovemark.ml.features.tabular import FeatureTable
 from groovemark.ml.models.boosting.classifier import Member
 from groovemark.ml.models.boosting.encode import Encoded, Matrix, fit_encoding
@@ -118,8 +117,8 @@ def _inner_fold(
     settings: BoostingSettings,
 ) -> _InnerFold:
     train, held = fold
-    encoded = fit_encoding(take_rows(table, train), targets[train], labels, settings)
-    return _InnerFold(encoded.matrix, targets[train], encoded.transform(take_rows(table, held)), held)
+    encoded = fit_encoding(table.take(train), targets[train], labels, settings)
+    return _InnerFold(encoded.matrix, targets[train], encoded.transform(table.take(held)), held)
 
 
 def _best_round(

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from groovemark.errors import ModelRejected
 from groovemark.ml.features.tabular import FeatureTable
-from groovemark.ml.models.artifact import is_safe_name
 from groovemark.ml.models.base import ModelSpec
 from groovemark.ml.models.boosting.classifier import BoostedClassifier, Encoding, Member
 from groovemark.ml.models.boosting.derive import DERIVATIONS
@@ -21,10 +17,10 @@ from groovemark.ml.models.boosting.linear import NumberScores
 from groovemark.ml.models.boosting.predictor import make_predictor
 from groovemark.ml.models.boosting.tags import TagScores
 from groovemark.ml.models.boosting.tree_text import check_trees
+from groovemark.ml.models.files import read_arrays, read_json, safe_name
 
 ENSEMBLE_NAME = "ensemble.json"
 VOCABULARY_NAME = "vocabulary.json"
-ARRAYS_BYTES_MAX = 64 << 20
 MEMBERS_MAX = 64
 
 
@@ -35,10 +31,10 @@ def load(folder: Path, spec: ModelSpec, *, threads: int = 1) -> BoostedClassifie
     """
     if spec.features.name not in DERIVATIONS:
         raise ModelRejected(f"boosted models do not know the features {spec.features.name}")
-    words = _read_json(folder / VOCABULARY_NAME) if (folder / VOCABULARY_NAME).exists() else []
+    words = read_json(folder / VOCABULARY_NAME) if (folder / VOCABULARY_NAME).exists() else []
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
         raise ModelRejected(f"{VOCABULARY_NAME} must be a list of words")
-    content = _read_json(folder / ENSEMBLE_NAME)
+    content = read_json(folder / ENSEMBLE_NAME)
     entries = content.get("members") if isinstance(content, dict) else None
     if not isinstance(entries, list) or not 1 <= len(entries) <= MEMBERS_MAX:
         raise ModelRejected(f"{ENSEMBLE_NAME} must list 1 to {MEMBERS_MAX} members")
@@ -58,7 +54,7 @@ def _load_member(folder: Path, entry: object, spec: ModelSpec, words: int) -> Me
     columns = _matrix_width(encoding, spec)
     predictors = []
     for name in trees:
-        text = _read_text(folder / _safe(name))
+        text = _read_text(folder / safe_name(name, ENSEMBLE_NAME))
         try:
             checked = check_trees(text)
         except ModelRejected as error:
@@ -86,7 +82,7 @@ def derived_width(spec: ModelSpec) -> int:
 def _load_encoding(folder: Path, name: object, spec: ModelSpec, words: int) -> Encoding:
     if name is None:
         return Encoding()
-    arrays = _read_arrays(folder / _safe(name))
+    arrays = read_arrays(folder / safe_name(name, ENSEMBLE_NAME))
     width, labels = derived_width(spec), len(spec.labels)
     shapes = {
         "number_weights": (width, labels),
@@ -112,35 +108,8 @@ def _group(arrays: Mapping[str, NDArray[np.float64]], prefix: str) -> dict[str, 
     return {key.removeprefix(prefix): array for key, array in arrays.items() if key.startswith(prefix)}
 
 
-def _read_arrays(path: Path) -> dict[str, NDArray[np.float64]]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            # Stored, not deflated: what is read is then never larger than the file itself.
-            if any(info.compress_type != zipfile.ZIP_STORED for info in archive.infolist()):
-                raise ModelRejected(f"{path.name} must not be compressed")
-        if path.stat().st_size > ARRAYS_BYTES_MAX:
-            raise ModelRejected(f"{path.name} is larger than {ARRAYS_BYTES_MAX} bytes")
-        with np.load(path, allow_pickle=False) as arrays:
-            return {key: arrays[key] for key in arrays.files}
-    except (OSError, ValueError, MemoryError, EOFError, zipfile.BadZipFile) as error:
-        raise ModelRejected(f"{path.name} cannot be read as arrays") from error
-
-
-def _safe(name: object) -> str:
-    if not isinstance(name, str) or not is_safe_name(name):
-        raise ModelRejected(f"{ENSEMBLE_NAME} names an unsafe file")
-    return name
-
-
 def _read_text(path: Path) -> str:
     try:
         return path.read_text(encoding="ascii")
     except (OSError, UnicodeDecodeError) as error:
         raise ModelRejected(f"{path.name} cannot be read as text") from error
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise ModelRejected(f"{path.name} cannot be read as JSON") from error

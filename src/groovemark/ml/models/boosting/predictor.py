@@ -20,7 +20,7 @@ from numba import njit, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from groovemark.ml.audio.compiled import compiled
+from groovemark.ml.compiling import compiled
 from groovemark.ml.models.boosting.native import LibraryPredictor
 from groovemark.ml.models.boosting.tree_text import Tree, Trees
 

@@ -1,0 +1,66 @@
+"""From labelled audio files to rows of features: what training reads where there is no table."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from groovemark.ml.features.cache import FeatureCache, content_sha256
+from groovemark.ml.features.spec import FeatureSpec
+from groovemark.ml.features.tabular import FeatureTable
+
+Report = Callable[[str], None]
+REPORT_EVERY = 100
+
+
+@dataclass(frozen=True)
+class Windows:
+    """The windows of some files, one below the other.
+
+    Attributes:
+        table: one row a window.
+        files: (n,) the place of each row's file among those that were read.
+    """
+
+    table: FeatureTable
+    files: NDArray[np.int64]
+
+
+def cache_folder() -> Path:
+    """Where features of training audio are kept: in the user's own cache, never in the data folder."""
+    home = os.environ.get("XDG_CACHE_HOME")
+    return (Path(home) if home else Path.home() / ".cache") / "groovemark" / "features"
+
+
+def read_windows(paths: Sequence[Path], spec: FeatureSpec, *, report: Report = lambda _: None) -> Windows:
+    """Extract every window of every file, or take what an earlier run extracted of the same bytes.
+
+    Training data is the operator's own: it is decoded in this process, without a sandbox.
+
+    Raises:
+        AudioRejected: a file cannot be decoded.
+        FileNotFoundError: a file is missing.
+    """
+    from groovemark.ml.features.files import extract_file
+
+    cache = FeatureCache(cache_folder())
+    rows: list[NDArray[Any]] = []
+    for number, path in enumerate(paths, start=1):
+        sha256 = content_sha256(path)
+        found = cache.get(sha256, spec)
+        if found is None:
+            found = extract_file(str(path), spec.name)
+            cache.put(sha256, spec, found)
+        rows.append(found.windows)
+        if number % REPORT_EVERY == 0:
+            report(f"{spec.name} of {number} of {len(paths)} files")
+    counts = [len(windows) for windows in rows]
+    return Windows(
+        FeatureTable.of_windows(spec, np.concatenate(rows)), np.repeat(np.arange(len(paths), dtype=np.int64), counts)
+    )

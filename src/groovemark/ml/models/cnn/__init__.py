@@ -1,0 +1,1 @@
+"""Convolutional networks on segments of MFCC or of a mel spectrogram."""

@@ -1,0 +1,1 @@
+"""Models made of models: the weighted mean of members of any family."""

@@ -1,0 +1,1 @@
+"""Random forests over any set of columns."""

@@ -1,0 +1,1 @@
+"""Logistic regression under a Gaussian kernel, for which random waves stand."""

@@ -1,0 +1,1 @@
+"""One linear score a label: the head that stands on an embedding."""

@@ -1,0 +1,1 @@
+"""The 50 tags of MusiCNN, as a ready classifier whose weights the user imports."""

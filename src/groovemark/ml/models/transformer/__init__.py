@@ -1,0 +1,1 @@
+"""Audio Spectrogram Transformers: imported from Hugging Face's format, or taught here."""

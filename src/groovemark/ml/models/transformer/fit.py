@@ -1,0 +1,222 @@
+"""Fitting a member: a network taught on every row, after another has shown on an inner fold for how long."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from groovemark.errors import ConfigurationError, ModelRejected
+from groovemark.ml.features.device import resolve
+from groovemark.ml.features.tabular import FeatureTable
+from groovemark.ml.models.transformer.classifier import Member, ScoringMember, probabilities
+from groovemark.ml.models.transformer.load import read_base
+from groovemark.ml.models.transformer.network import Network
+from groovemark.ml.models.transformer.scoring import make_scorer
+from groovemark.ml.models.transformer.settings import TransformerSettings
+from groovemark.ml.models.transformer.shape import read_shape
+from groovemark.ml.training.augment import augmented, mixed
+from groovemark.ml.training.calibration import fit_temperature
+from groovemark.ml.training.loop import Lesson, reproducible, teach
+from groovemark.ml.training.search import Ranges
+
+Floats = NDArray[np.float64]
+Windows = NDArray[np.float32]
+Integers = NDArray[np.int64]
+Folds = Sequence[tuple[Integers, Integers]]
+TENSOR_AXES = 2
+HELD_AT_ONCE = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How a member is made: with these settings, one network for each of the seeds."""
+
+    settings: TransformerSettings
+    seeds: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A member with what was chosen for it."""
+
+    member: Member
+    settings: TransformerSettings
+    chosen: Mapping[str, Any]
+
+    def probabilities(self, table: FeatureTable) -> Floats:
+        """(n, k) for windows the member has not seen."""
+        return probabilities(self._ready, table.tensors)
+
+    @cached_property
+    def _ready(self) -> ScoringMember:
+        precision, device = self.settings.precision, torch.device(resolve("auto"))
+        return ScoringMember(
+            [make_scorer(_copy(network), precision, device) for network in self.member.networks],
+            self.member.temperature,
+        )
+
+
+def make_plan(*, settings: Mapping[str, Any], ranges: Ranges, trials: int, seeds: tuple[int, ...]) -> Plan:
+    """A plan with the default settings changed. Raises ConfigurationError for unknown settings, and for a search."""
+    if ranges or trials:
+        raise ConfigurationError("transformer has no search: give its settings, and others as variants")
+    return Plan(TransformerSettings().changed(settings), seeds)
+
+
+def fit(
+    table: FeatureTable,
+    targets: Integers,
+    labels: int,
+    folds: Folds,
+    plan: Plan,
+    *,
+    report: Callable[[str], None] = lambda _: None,
+) -> Fitted:
+    """Fit a member on the table.
+
+    For each seed a network is taught on the first inner fold's training side. Its held-out side gives the temperature
+    and, with patience, the number of epochs; then another network is taught on every row for as long. One fold is
+    enough, and none where neither is asked for: networks of this family cost the most to teach.
+
+    Args:
+        targets: (n,) label numbers from 0 to labels - 1.
+        folds: inner (train, held-out) row numbers of this table.
+        report: is told about the progress, a line at a time.
+    """
+    if len(table.spec.shape) != TENSOR_AXES:
+        raise ConfigurationError(f"transformer takes tensors of frames and bands; {table.spec.name} is none")
+    networks, epochs, scores, truth = [], [], [], []
+    for seed in plan.seeds:
+        teacher = _Teacher(plan.settings, labels, seed, report)
+        count = plan.settings.epochs
+        if plan.settings.patience or not plan.settings.temperature:
+            train, held = folds[0]
+            first, count = teacher.teach(
+                table.tensors[train], targets[train], count, (table.tensors[held], targets[held])
+            )
+            scores.append(make_scorer(first, "fp32", teacher.device)(table.tensors[held]))
+            truth.append(targets[held])
+        networks.append(teacher.teach(table.tensors, targets, count)[0])
+        epochs.append(count)
+    temperature = plan.settings.temperature or fit_temperature(np.concatenate(scores), np.concatenate(truth))
+    return Fitted(
+        member=Member(networks, temperature),
+        settings=plan.settings,
+        chosen={"epochs": " ".join(map(str, epochs)), "temperature": round(temperature, 4)},
+    )
+
+
+@dataclass(frozen=True)
+class _Teacher:
+    """Teaches networks of one seed."""
+
+    settings: TransformerSettings
+    labels: int
+    seed: int
+    report: Callable[[str], None]
+
+    @cached_property
+    def device(self) -> torch.device:
+        return torch.device(resolve("auto"))
+
+    def teach(
+        self, windows: Windows, targets: Integers, epochs: int, held: tuple[Windows, Integers] | None = None
+    ) -> tuple[Network, int]:
+        """A network taught on these windows, and after how many epochs it answers."""
+        settings = self.settings
+        network = self._first(*windows.shape[1:])
+        inputs = torch.from_numpy(windows).to(self.device)
+        scale, shift = self._scaling(inputs)
+        inputs = inputs * scale + shift
+        shares = functional.one_hot(torch.from_numpy(targets).to(self.device), self.labels).float()
+
+        def loss(rows: Tensor, draws: torch.Generator) -> Tensor:
+            changed, answers = mixed(augmented(inputs[rows], settings, draws), shares[rows], settings, draws)
+            return functional.cross_entropy(network(changed), answers, label_smoothing=settings.label_smoothing)
+
+        last = teach(
+            Lesson(network, len(inputs), loss, self._held_loss(network, held, scale, shift)),
+            settings.loop(epochs),
+            seed=self.seed,
+            checkpoint=self._checkpoint(windows, targets, held),
+            on_epoch=lambda epoch: self.report(
+                f"seed {self.seed}, {len(inputs)} windows: epoch {epoch.number} of {epoch.of}, loss {epoch.loss:.3f}"
+            ),
+        )
+        network.take(scale, shift)
+        return network, last.number
+
+    def _scaling(self, inputs: Tensor) -> tuple[float, float]:
+        """Windows are taught times the first plus the second: with a mean of 0 and a deviation of 1, or as the base
+        knows them."""
+        if self.settings.base:
+            return 1.0, 0.0
+        deviation = max(float(inputs.std()), 1e-3)
+        return 1 / deviation, -float(inputs.mean()) / deviation
+
+    def _first(self, frames: int, bands: int) -> Network:
+        """Before training."""
+        with reproducible(self.seed):
+            if not self.settings.base:
+                shape = self.settings.shape(frames, bands)
+                _require_possible(shape.as_config(), self.labels)
+                network = Network(shape, self.labels, dropout=self.settings.dropout)
+                network.draw_weights()
+            else:
+                base = read_base(Path(self.settings.base))
+                if (base.shape.max_length, base.shape.num_mel_bins) != (frames, bands):
+                    raise ConfigurationError(f"the base takes other windows than those of {frames} frames")
+                network = Network(base.shape, self.labels, dropout=self.settings.dropout)
+                network.draw_weights()
+                network.audio_spectrogram_transformer.load_state_dict(base.audio_spectrogram_transformer.state_dict())
+        network.freeze(self.settings.frozen)
+        return network.to(self.device)
+
+    def _held_loss(
+        self, network: Network, held: tuple[Windows, Integers] | None, scale: float, shift: float
+    ) -> Callable[[], float] | None:
+        if held is None or not self.settings.patience:
+            return None
+        inputs, targets = (torch.from_numpy(array).to(self.device) for array in held)
+        inputs = inputs * scale + shift
+
+        def held_loss() -> float:
+            blocks = zip(torch.split(inputs, HELD_AT_ONCE), torch.split(targets, HELD_AT_ONCE), strict=True)
+            return sum(float(functional.cross_entropy(network(x), y, reduction="sum")) for x, y in blocks) / len(inputs)
+
+        return held_loss
+
+    def _checkpoint(self, windows: Windows, targets: Integers, held: tuple[Windows, Integers] | None) -> Path | None:
+        """A file of its own for everything that leads to other weights."""
+        if not self.settings.checkpoints:
+            return None
+        settings = asdict(replace(self.settings, checkpoints="", precision="fp32"))
+        known = hashlib.sha256(json.dumps([settings, self.labels, self.seed], sort_keys=True).encode())
+        for array in (windows, targets, *(held or ())):
+            known.update(np.ascontiguousarray(array).data)
+        return Path(self.settings.checkpoints) / f"{known.hexdigest()[:32]}.safetensors"
+
+
+def _require_possible(config: Mapping[str, Any], labels: int) -> None:
+    try:
+        read_shape(config, labels)
+    except ModelRejected as error:
+        raise ConfigurationError(f"these settings make no network: {error.message}") from error
+
+
+def _copy(network: Network) -> Network:
+    """Scoring changes how weights are held."""
+    copied = Network(network.shape, network.labels)
+    copied.load_state_dict(network.state_dict())
+    return copied

@@ -1,0 +1,66 @@
+"""How a network's raw scores are computed: whole, in bfloat16, or in whole numbers of eight bits."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from groovemark.ml.features.arithmetic import whole_float32
+from groovemark.ml.models.transformer.network import Network
+
+Precision = Literal["fp32", "bf16", "int8"]
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+
+Scorer = Callable[[NDArray[np.float32]], NDArray[np.float64]]
+"""(n, frame, band) → (n, label) raw scores."""
+
+logger = logging.getLogger(__name__)
+
+LARGEST = 1e4
+"""Numbers are cut here, far from any real feature, so that scores stay finite."""
+_TOKENS_AT_ONCE = 8192
+"""Of windows computed together: more take more memory, and on the processor no less time."""
+
+
+def make_scorer(network: Network, precision: Precision, device: torch.device, *, threads: int = 1) -> Scorer:
+    """The network at work. `int8` is for the processor, where it takes onnxruntime.
+
+    Raises ModelUnavailable where onnx or onnxruntime is not installed.
+    """
+    if precision == "int8":
+        from groovemark.ml.models.transformer.quantised import quantise
+
+        return _in_blocks(network, quantise(network, threads=threads))
+    network.to(device).eval().requires_grad_(False)
+    if precision == "bf16":
+        network.to(torch.bfloat16)
+        if device.type == "cpu" and not any(
+            has for name, has in torch.cpu.get_capabilities().items() if "bf16" in name
+        ):
+            logger.warning("this processor has no instructions for bfloat16: fp32 is faster here")
+
+    def scores(windows: NDArray[np.float32]) -> NDArray[np.float32]:
+        with torch.inference_mode(), whole_float32(device, threads):
+            inputs = torch.from_numpy(windows).to(device, next(network.parameters()).dtype)
+            return network(inputs).float().cpu().numpy()  # type: ignore[no-any-return]
+
+    return _in_blocks(network, scores)
+
+
+def _in_blocks(network: Network, scores: Callable[[NDArray[np.float32]], NDArray[np.float32]]) -> Scorer:
+    across, along = network.shape.patches
+    at_once = max(1, _TOKENS_AT_ONCE // (across * along + 2))
+
+    def score(windows: NDArray[np.float32]) -> NDArray[np.float64]:
+        answers = np.zeros((len(windows), network.labels))
+        for start in range(0, len(windows), at_once):
+            block = slice(start, start + at_once)
+            answers[block] = scores(windows[block].clip(-LARGEST, LARGEST))
+        return answers
+
+    return score

@@ -1,0 +1,266 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tiny_data import tiny_config, write_tiny_audio, write_tiny_data
+
+from groovemark.errors import ConfigurationError, ModelRejected, ModelUnavailable
+from groovemark.ml.datasets import AUDIO_READERS, Dataset
+from groovemark.ml.features.sets import AST_FBANK_3S, GTZAN_57
+from groovemark.ml.features.tabular import FeatureTable
+from groovemark.ml.models import later, registry
+from groovemark.ml.models.base import Classifier
+from groovemark.ml.models.transformer.classifier import TransformerClassifier
+from groovemark.ml.models.transformer.fit import Fitted, fit, make_plan
+from groovemark.ml.models.transformer.load import load, read_base
+from groovemark.ml.models.transformer.save import save
+from groovemark.ml.train import train
+from groovemark.ml.training.config import SearchConfig, Variant, read_config
+
+SETTINGS = {
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+    "patch_size": 64,
+    "frequency_stride": 64,
+    "time_stride": 64,
+    "epochs": 2,
+    "batch_size": 8,
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def root(tmp_path_factory: pytest.TempPathFactory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield write_tiny_audio(write_tiny_data(tmp_path_factory.mktemp("data")))
+
+
+@pytest.fixture(scope="module")
+def dataset(root: Path) -> Dataset:
+    return AUDIO_READERS["gtzan-audio"](root, AST_FBANK_3S)
+
+
+@pytest.fixture(scope="module")
+def folder(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The artifact of a whole training run."""
+    config = tiny_config(
+        "gtzan-audio",
+        family="transformer",
+        features="ast-fbank-3s",
+        settings={**SETTINGS, "temperature": 1.5},
+        search=SearchConfig(),
+        bag=1,
+        variants=(Variant("int8", {"precision": "int8"}),),
+    )
+    folder = tmp_path_factory.mktemp("model") / config.name
+    train(config, root, folder, command="test", report=lambda _: None)
+    return folder / config.version
+
+
+@pytest.fixture(scope="module")
+def model(folder: Path) -> Classifier:
+    return registry.load(folder)
+
+
+def fitted(dataset: Dataset, seed: int = 0, report=lambda _: None, **changes: object) -> Fitted:
+    rows = np.arange(len(dataset))
+    folds = [(rows[rows % 2 == side], rows[rows % 2 != side]) for side in (0, 1)]
+    plan = make_plan(settings={**SETTINGS, **changes}, ranges={}, trials=0, seeds=(seed,))
+    return fit(dataset.table, dataset.targets, 3, folds, plan, report=report)
+
+
+def weights_of(one: Fitted) -> dict[str, torch.Tensor]:
+    return one.member.networks[0].state_dict()
+
+
+def test_a_training_run_gives_one_network_that_hugging_face_could_read_and_a_card_with_a_row_a_precision(
+    folder: Path,
+) -> None:
+    assert {path.name for path in folder.iterdir()} == {
+        "CARD.md", "config.json", "manifest.json", "model.safetensors", "reference.json", "transformer.json",
+    }  # fmt: skip
+    assert json.loads((folder / "config.json").read_text())["architectures"] == ["ASTForAudioClassification"]
+    card = (folder / "CARD.md").read_text()
+    assert "| int8 |" in card
+    assert "groups ignored (leaky)" in card
+
+
+def test_answers_are_probabilities_even_far_outside_of_what_was_learned(model: Classifier, dataset: Dataset) -> None:
+    numbers = dataset.table.numbers[:6].astype(np.float64)
+    numbers[1:] *= np.array([[0], [1e6], [-1e6], [1e30], [1e38]])
+    answers = model.run(FeatureTable(AST_FBANK_3S, np.clip(numbers, -3e38, 3e38).astype(np.float32)))
+    assert (answers.shape, answers.dtype) == ((6, 3), np.float32)
+    assert (answers >= 0).all()
+    np.testing.assert_allclose(answers.sum(axis=1), 1, atol=1e-5)
+    assert model.run(FeatureTable(AST_FBANK_3S, dataset.table.numbers[:0])).shape == (0, 3)
+
+
+def test_torch_is_imported_with_the_first_rows_and_not_before(folder: Path) -> None:
+    script = """
+import sys
+import numpy as np
+from pathlib import Path
+from groovemark.ml.features.tabular import FeatureTable
+from groovemark.ml.models import later, registry
+registry.load(Path(sys.argv[1]))
+print("torch" in sys.modules)
+"""
+    command = [sys.executable, "-c", script, str(folder)]
+    assert subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip() == "False"
+
+
+def test_a_model_whose_library_is_missing_is_unavailable_and_not_broken(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(later, "find_spec", lambda name: None if name == "safetensors" else find_spec(name))
+    with pytest.raises(ModelUnavailable, match=r"tiny-gtzan-audio@1 needs safetensors: pip install '\.\[torch\]'"):
+        registry.load(folder)
+
+
+def test_rows_of_another_set_are_refused_and_so_is_work_after_the_end(folder: Path, dataset: Dataset) -> None:
+    model = registry.load(folder)
+    with pytest.raises(ModelRejected, match="takes ast-fbank-3s"):
+        model.run(FeatureTable(GTZAN_57, np.zeros((1, 57))))
+    model.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        model.run(dataset.table)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "int8"])
+def test_a_window_scores_the_same_alone_and_among_others_and_nearly_the_same_in_every_precision(
+    folder: Path, model: Classifier, dataset: Dataset, precision
+) -> None:
+    own: TransformerClassifier = load(folder, model.spec, precision=precision)
+    together = own.run(dataset.table)
+    alone = own.run(dataset.take(np.array([3])).table)[0]
+    # What is cut into 256 steps is cut by the largest number of the moment, a neighbour's among them.
+    np.testing.assert_allclose(together[3], alone, atol=1e-6 if precision == "fp32" else 0.005)
+    np.testing.assert_allclose(together, model.run(dataset.table), atol=1e-7 if precision == "fp32" else 0.02)
+    assert precision == "fp32" or (together != model.run(dataset.table)).any()
+
+
+def test_the_same_seed_writes_the_same_bytes_and_another_seed_others(dataset: Dataset, tmp_path: Path) -> None:
+    contents = []
+    for number, seed in enumerate((0, 0, 1)):
+        (tmp_path / str(number)).mkdir()
+        names = save(tmp_path / str(number), [fitted(dataset, seed)])
+        contents.append({name: (tmp_path / str(number) / name).read_bytes() for name in names})
+    assert contents[0] == contents[1] != contents[2]
+
+
+def test_patience_stops_where_the_held_out_fold_is_answered_best(dataset: Dataset) -> None:
+    one = fitted(dataset, epochs=12, patience=1, learning_rate=0.5)
+    assert int(one.chosen["epochs"]) < 12
+
+
+def test_a_given_temperature_needs_no_inner_fold(dataset: Dataset) -> None:
+    plan = make_plan(settings={**SETTINGS, "temperature": 2.0}, ranges={}, trials=0, seeds=(0,))
+    lines: list[str] = []
+    cool = fit(dataset.table, dataset.targets, 3, [], plan, report=lines.append)
+    assert (len(lines), cool.chosen) == (2, {"epochs": "2", "temperature": 2.0})
+    warm = fitted(dataset, temperature=0.25)
+    assert (warm.probabilities(dataset.table).max(axis=1) > cool.probabilities(dataset.table).max(axis=1)).all()
+
+
+def test_fine_tuning_starts_from_a_base_and_keeps_what_is_frozen(dataset: Dataset, folder: Path) -> None:
+    one = fitted(dataset, base=str(folder), frozen=1, epochs=1, hidden_size=8)
+    base, tuned = read_base(folder).state_dict(), weights_of(one)
+    frozen = [name for name in base if ".embeddings." in name or ".layer.0." in name]
+    assert len(frozen) > 10
+    assert all(torch.equal(base[name], tuned[name]) for name in frozen)
+    name = "audio_spectrogram_transformer.encoder.layer.1.output.dense.weight"
+    distance = (base[name] - tuned[name]).norm() / base[name].norm()
+    assert 0 < distance < 0.5, "it moved away from the base, and is not a network of its own"
+
+
+def test_training_that_was_killed_goes_on_to_the_same_bits(dataset: Dataset, folder: Path, tmp_path: Path) -> None:
+    changes = {"base": str(folder), "frozen": 1, "epochs": 3}
+    whole = fitted(dataset, **changes)
+    lines: list[str] = []
+
+    def kill_in_the_second_network(line: str) -> None:
+        lines.append(line)
+        if len(lines) == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fitted(dataset, report=kill_in_the_second_network, checkpoints=str(tmp_path), **changes)
+    lines.clear()
+    resumed = fitted(dataset, report=lines.append, checkpoints=str(tmp_path), **changes)
+    assert [line.partition(": ")[2][:12] for line in lines] == ["epoch 2 of 3", "epoch 3 of 3"]
+    assert all(torch.equal(tensor, weights_of(resumed)[name]) for name, tensor in weights_of(whole).items())
+    assert whole.chosen == resumed.chosen
+
+
+def test_a_configuration_names_its_base_by_name_and_version(tmp_path: Path) -> None:
+    (tmp_path / "old" / "1").mkdir(parents=True)
+    (tmp_path / "new").mkdir()
+    text = (
+        'name = "new"\nversion = "1"\ntitle = "t"\nfamily = "transformer"\ntask = "genre"\ncreated = "2026-01-01"\n'
+        'licence = "MIT"\nship = "all"\nbag = 1\ndataset = "gtzan-segments"\nfeatures = "ast-fbank-3s"\n'
+        'base = "old@1"\n[settings]\nfrozen = 1\n[protocol]\nseeds = [0]\n'
+    )
+    path = tmp_path / "new" / "train.toml"
+    path.write_text(text)
+    assert read_config(path).settings == {"frozen": 1, "base": str(tmp_path / "old" / "1")}
+    path.write_text(text.replace("old@1", "old@2"))
+    with pytest.raises(ConfigurationError, match="base must be the name@version of a model"):
+        read_config(path)
+
+
+def test_what_cannot_be_taught_is_refused_before_anything_is_learned(dataset: Dataset, tmp_path: Path) -> None:
+    plan = make_plan(settings=SETTINGS, ranges={}, trials=0, seeds=(0,))
+    with pytest.raises(ConfigurationError, match="frames and bands"):
+        fit(FeatureTable(GTZAN_57, np.zeros((4, 57))), np.zeros(4, np.int64), 2, [], plan)
+    with pytest.raises(ConfigurationError, match="no search"):
+        make_plan(settings={}, ranges={"dropout": (0.1, 0.5)}, trials=2, seeds=(0,))
+    for changes, message in (
+        ({"layers": 3}, "no setting 'layers'"),
+        ({"precision": "fp8"}, "precision must be one of fp32, bf16, int8"),
+        ({"patch_size": 200}, "patch_size"),
+        ({"num_attention_heads": 3}, "must divide hidden_size"),
+    ):
+        with pytest.raises(ConfigurationError, match=message):
+            fitted(dataset, **changes)
+    with pytest.raises(ModelRejected, match=r"manifest\.json"):
+        fitted(dataset, base=str(tmp_path))
+
+
+def _edit(path: Path, **changes: object) -> None:
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+MEMBER = {"temperature": 1.0, "networks": ["model.safetensors"]}
+
+
+@pytest.mark.parametrize(
+    ("file", "changes", "message"),
+    [
+        ("transformer.json", {"precision": "fp64"}, "precision must be one of"),
+        ("transformer.json", {"members": []}, "list of 1 to 64"),
+        ("transformer.json", {"members": [{**MEMBER, "temperature": 0.0}]}, "temperature must be from"),
+        ("transformer.json", {"members": [{**MEMBER, "temperature": None}]}, "must have a temperature"),
+        ("transformer.json", {"members": [{**MEMBER, "networks": ["../x"]}]}, "unsafe file"),
+        ("transformer.json", {"members": [{**MEMBER, "networks": ["CARD.md"]}]}, "cannot be read as safetensors"),
+        ("config.json", {"auto_map": {"AutoConfig": "evil.Config"}}, "bring code along"),
+        ("config.json", {"max_length": 1024}, "windows of"),
+        ("config.json", {"num_hidden_layers": 60, "hidden_size": 4096}, "more than 400,000,000 parameters"),
+    ],
+)
+def test_files_that_say_something_else_are_refused(
+    folder: Path, model: Classifier, tmp_path: Path, file: str, changes: dict[str, object], message: str
+) -> None:
+    for path in folder.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    _edit(tmp_path / file, **changes)
+    with pytest.raises(ModelRejected, match=message):
+        load(tmp_path, model.spec)
