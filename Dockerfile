@@ -11,13 +11,13 @@ FROM base AS api-packages
 RUN pip install --no-cache-dir 'uv>=0.9,<1' && python -m venv --without-pip .venv
 COPY pyproject.toml requirements.lock.txt README.md ./
 RUN uv pip install --python .venv/bin/python --no-cache --compile-bytecode \
-      --constraint requirements.lock.txt --requirement pyproject.toml
+      --constraint requirements.lock.txt --requirement pyproject.toml --extra s3
 
 FROM api-packages AS worker-packages
 # cpu, or the backend of your GPU's driver: cu126, cu128, cu130, rocm6.4, auto.
 ARG TORCH_BACKEND=cpu
 RUN uv pip install --python .venv/bin/python --no-cache --compile-bytecode --torch-backend=$TORCH_BACKEND \
-      --constraint requirements.lock.txt --requirement pyproject.toml --extra torch
+      --constraint requirements.lock.txt --requirement pyproject.toml --extra s3 --extra torch
 
 FROM api-packages AS api-built
 COPY src src

@@ -1,5 +1,5 @@
 # Needs python 3.11 or 3.12 with venv, and make. Everything else is brought by `make setup`, which the others call.
-.PHONY: help run setup test check lint types imports api-description format openapi lock compose-env bench
+.PHONY: help run setup test chaos guards attack check lint types imports api-description format openapi lock compose-env bench
 .DEFAULT_GOAL := help
 BIN := .venv/bin
 
@@ -14,7 +14,17 @@ setup:  ## build the environment in .venv alone
 	@sh env/bootstrap.sh
 
 test: setup  ## the whole test suite; ARGS='-k words -x' is handed to pytest
-	@$(BIN)/pytest $(ARGS)
+	@$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
+
+chaos: setup  ## kill, stop and starve everything, and count what is lost; ARGS='R1 R7 --fresh'
+	@$(BIN)/python -m tests.chaos $(ARGS)
+
+guards: setup  ## play chaos and attacks without the guards they test, and see each of them break; ARGS='R1 S5'
+	@$(BIN)/python -m tests.chaos.guards $(ARGS)
+	@$(BIN)/python -m tests.attack.guards $(ARGS)
+
+attack: setup  ## send bombs, polyglots, damage, floods and crawlers, and see what becomes of it; ARGS='S5 S13 --fresh'
+	@$(BIN)/python -m tests.attack $(ARGS)
 
 check: lint types imports api-description .venv/locks.checked  ## style, types, layering, openapi.json and locks
 

@@ -16,6 +16,7 @@ cat >$file.new <<END
 POSTGRES_PASSWORD=$(random)
 CLIENT_ID=compose
 CLIENT_SECRET=$(random)
+WEBHOOK_KEY=$(random)
 END
 mv $file.new $file
 echo "Wrote $file: CLIENT_ID and CLIENT_SECRET in it are the credentials of the API. Now: docker compose up --build"

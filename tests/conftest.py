@@ -22,6 +22,8 @@ from groovemark.db import clients, embedded
 from groovemark.db.session import Database, connect, create_engine
 
 READY_WITHIN_S = 300
+REACHABLE_ADDRESS = "127.0.0.2"
+"""Of this machine, the only one that the service may open connections to; 127.0.0.1 is as forbidden as it should be."""
 
 
 @dataclass(frozen=True)
@@ -136,6 +138,7 @@ def service(postgres: Server, tmp_path_factory: pytest.TempPathFactory) -> Itera
         "PORT": str(port),
         "REQUIRE_WORKER": "true",
         "AUDIO_PROCESSES": "1",
+        "FETCH_ALLOWED_NETWORKS": f"{REACHABLE_ADDRESS}/32",
     }
     api = start_groovemark("serve", environment, home / "api.log")
     worker = start_groovemark("worker", environment, home / "worker.log")

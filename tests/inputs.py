@@ -94,6 +94,12 @@ def audio_file(
     return file.getvalue()
 
 
+def distinct_clips(count: int, duration_s: float = 1.0) -> dict[str, bytes]:
+    """That sound the same, but no two of the same bytes: equal ones would be worked on once."""
+    clip = audio_file(duration_s=duration_s)
+    return {f"{number:05}.wav": clip[:-4] + number.to_bytes(4, "little") for number in range(count)}
+
+
 def aac_file(container: str, duration_s: float = 1.0) -> bytes:
     """AAC in `ipod` (m4a) or `adts` (aac)."""
     file = io.BytesIO()

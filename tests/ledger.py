@@ -53,6 +53,28 @@ BROKEN_PROMISES = {
         ON catalog.id = track.catalog_id AND name = $1
         WHERE current_label.title <> track.title OR current_label.catalog_id <> track.catalog_id
     """,
+    "a failed item says why, and no other item does": f"""
+        SELECT item.batch_id, item.position, item.state FROM {_BATCHES} JOIN batch_item item ON batch_id = batch.id
+        LEFT JOIN (
+            SELECT DISTINCT batch_id, position FROM batch_fault WHERE severity = 'error' AND position IS NOT NULL
+        ) AS fault USING (batch_id, position)
+        WHERE (item.state = 'failed') <> (fault.position IS NOT NULL)
+          AND NOT (item.state = 'failed' AND batch.error IS NOT NULL)
+    """,
+    "what is of the same bytes ends the same way": f"""
+        SELECT item.batch_id, item.position FROM {_BATCHES} JOIN batch_item item ON batch_id = batch.id
+        JOIN batch_item equal ON equal.batch_id = item.batch_id AND equal.position = item.same_as
+        WHERE item.state <> equal.state
+    """,
+    "items of an open batch wait": f"""
+        SELECT batch.id FROM {_BATCHES} JOIN batch_item item ON batch_id = batch.id
+        WHERE batch.state = 'open' AND item.state <> 'pending'
+    """,
+    "nobody works on an ended batch": f"""
+        SELECT batch.id, job.kind, job.state FROM {_BATCHES} JOIN job ON job.batch_id = batch.id
+        WHERE batch.state IN ('completed', 'failed', 'cancelled') AND job.state IN ('queued', 'running')
+          AND job.kind IN ('classify', 'prepare_audio', 'classify_shard')
+    """,
     "nothing of an ended batch is pending": f"""
         SELECT batch.id FROM {_BATCHES} JOIN job ON job.id = job_id
         WHERE batch.state IN ('completed', 'failed', 'cancelled') AND (

@@ -20,12 +20,12 @@ async def job_id(database: Database) -> uuid.UUID:
         secret = await clients.add(connection, name, catalog=name)
         caller = await clients.authenticate(connection, name, secret)
         assert caller is not None
-        return await jobs.create(connection, kind="classify", catalog_id=caller.catalog_id)
+        return (await jobs.create(connection, kind="classify", catalog_id=caller.catalog_id)).id
 
 
 async def claim(database: Database, job_id: uuid.UUID, *, lease_s: float = 30) -> Claim | None:
     async with database.transaction() as connection:
-        return await jobs.claim(connection, job_id, lease_s=lease_s)
+        return await jobs.claim(connection, job_id, token=uuid.uuid4(), lease_s=lease_s)
 
 
 async def taken(database: Database, job_id: uuid.UUID, *, lease_s: float = 30) -> Claim:

@@ -11,21 +11,30 @@ from pathlib import Path
 import pytest
 from pydantic import TypeAdapter
 
-from groovemark.classifier.schema.batch import Batch, BatchList, FaultList, ItemList
+from groovemark.classifier.schema.batch import Batch, BatchList, FaultGroupList, FaultList, ItemList
+from groovemark.classifier.schema.event import Progress
+from groovemark.classifier.schema.files import AddedFiles
+from groovemark.classifier.schema.message import Message
 from groovemark.classifier.schema.predict_batch import PredictBatchResponse
 from groovemark.config import Settings
+from groovemark.db.lifecycle import BATCH_ENDED
 from groovemark.genre.schema.genre import GenreListResponse, TitleListResponse
 from groovemark.healthcheck.schema.healthcheck import HealthcheckResponse, ReadyResponse
 from groovemark.main import create_app
 from groovemark.schema import sample
+from groovemark.webhooks.schema.webhook import WebhookDetail, WebhookList, WebhookSecret
 
 ROOT = Path(__file__).parents[1]
-HEAVY = "numpy pandas pyarrow scipy torch lightgbm sklearn librosa numba soundfile soxr av transformers groovemark.ml"
+HEAVY = (
+    "numpy pandas pyarrow scipy torch lightgbm sklearn librosa numba soundfile soxr av transformers s3fs botocore "
+    "groovemark.ml"
+)
 
 ALL_ROUTES = """
 import asyncio, sys
 import httpx
 from groovemark.config import Settings
+from groovemark.db.lifecycle import BATCH_ENDED
 from groovemark.main import create_app
 
 async def call_every_route():
@@ -76,6 +85,11 @@ def test_openapi_examples_are_the_samples_and_uploads_are_binary() -> None:
     assert example == sample("groovemark.classifier", "predict_batch")
 
 
+def test_every_message_to_a_webhook_is_described() -> None:
+    described = create_app(Settings.model_construct()).openapi()
+    assert set(described["webhooks"]) == {f"batch.{state}" for state in BATCH_ENDED}
+
+
 def test_every_operation_documents_its_errors_with_the_one_error_body() -> None:
     described = create_app(Settings.model_construct()).openapi()
     for path, methods in described["paths"].items():
@@ -96,6 +110,14 @@ def test_every_operation_documents_its_errors_with_the_one_error_body() -> None:
         ("classifier", "batches", BatchList),
         ("classifier", "items", ItemList),
         ("classifier", "errors", FaultList),
+        ("classifier", "error_groups", FaultGroupList),
+        ("classifier", "open_batch", Batch),
+        ("classifier", "added_files", AddedFiles),
+        ("classifier", "event", Progress),
+        ("classifier", "message", Message),
+        ("webhooks", "webhook_secret", WebhookSecret),
+        ("webhooks", "webhooks", WebhookList),
+        ("webhooks", "webhook", WebhookDetail),
         ("genre", "genre_list", GenreListResponse),
         ("genre", "title_list", TitleListResponse),
         ("healthcheck", "healthcheck", HealthcheckResponse),

@@ -12,6 +12,7 @@ from groovemark.db import clients
 from groovemark.db.clients import Caller
 from groovemark.dependencies import get_services
 from groovemark.errors import DatabaseUnavailable, Forbidden, Unauthorized
+from groovemark.idempotency import answer_once, declare_key
 
 CREDENTIAL_BYTES_MAX = 512
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -20,11 +21,22 @@ _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 class AuthenticatedRoute(APIRoute):
     """Authenticates before FastAPI reads parameters, so that a stranger learns nothing but 401.
 
-    A client with the scope `read` may read; everything else needs `write`.
+    A client with the scope `read` may read; everything else needs `write`. A POST request may be sent again with its
+    Idempotency-Key.
     """
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        dependencies = options.get("dependencies") or []
+        # A router that is included makes its routes once more.
+        is_declared = any(dependency.dependency is declare_key for dependency in dependencies)
+        if "POST" in (options.get("methods") or ()) and not is_declared:
+            options["dependencies"] = [*dependencies, Depends(declare_key)]
+        super().__init__(path, endpoint, **options)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
+        body = (self.openapi_extra or {}).get("requestBody", {})
+        takes_form = "multipart/form-data" in body.get("content", {})
 
         async def authenticated(request: Request) -> Response:
             caller = await _authenticate(request)
@@ -32,7 +44,9 @@ class AuthenticatedRoute(APIRoute):
             if scope not in caller.scopes:
                 raise Forbidden(scope=scope)
             request.state.caller = caller
-            return await handle(request)
+            if request.method != "POST":
+                return await handle(request)
+            return await answer_once(request, caller, handle, takes_form=takes_form)
 
         return authenticated
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 import os
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from groovemark.errors import ConfigurationError
 
@@ -35,8 +36,32 @@ class Settings(BaseSettings):
     )
     client_id: str | None = Field(None, min_length=1, max_length=128, description="Client upserted at start.")
     client_secret: str | None = Field(None, min_length=1, max_length=256, description="Its secret.")
-    storage_path: Path | None = Field(
-        None, description="Folder of the uploads, shared by API and workers; GROOVEMARK_HOME/storage by default."
+    storage_path: str | None = Field(
+        None,
+        description="Where uploads lie, shared by API and workers: a folder or s3://bucket/prefix; "
+        "GROOVEMARK_HOME/storage by default.",
+    )
+    uploads_kept_days: float = Field(
+        30, ge=0, description="Uploaded files go so long after their batch has ended; 0 keeps them for ever."
+    )
+    batches_kept_days: float = Field(
+        0, ge=0, description="Batches with results and errors go so long after their end; 0 keeps them for ever."
+    )
+    webhook_key: str | None = Field(
+        None,
+        min_length=32,
+        description="From which the secrets of webhooks are derived, the same for API and workers; "
+        "GROOVEMARK_HOME/webhook.key by default.",
+    )
+    fetch_allowed_networks: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = Field(
+        (), description="Networks beside the public internet that URLs and webhooks may lead to, with commas between."
+    )
+    fetch_s3_prefixes: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Buckets and prefixes, s3://bucket/prefix, whose objects manifests may name, with commas between.",
+    )
+    fetch_file_roots: Annotated[tuple[Path, ...], NoDecode] = Field(
+        (), description="Folders of the workers' machines whose files manifests may name, with commas between."
     )
     require_worker: bool = Field(
         False, description="/ready answers 200 only while a worker with loaded models is alive."
@@ -51,21 +76,41 @@ class Settings(BaseSettings):
     audio_processes: int = Field(
         default_factory=lambda: os.cpu_count() or 1, ge=1, description="Processes that decode audio, per worker."
     )
+    audio_device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="Where features are computed from audio; auto takes a GPU if there is one."
+    )
+    feature_cache_bytes_max: int = Field(
+        256 * MIB, ge=0, description="Disk for features of audio that may come again; 0 keeps none."
+    )
     model_threads: int = Field(
         default_factory=lambda: os.cpu_count() or 1, ge=1, description="Threads that run a model, per worker."
     )
 
+    queue_items_max: int = Field(
+        1_000_000, ge=1, description="With so many items waiting, over all batches, no more are taken in."
+    )
+    queue_client_share: float = Field(0.5, gt=0, le=1, description="The part of them that one client may have waiting.")
+
     csv_bytes_max: int = Field(4 * GIB, ge=1, description="Largest CSV, as sent and after decompression.")
     csv_rows_max: int = Field(2_000_000, ge=1, description="Most rows of a CSV.")
     audio_request_bytes_max: int = Field(4 * GIB, ge=1, description="Largest body of a request with audio.")
-    audio_files_max: int = Field(1_000, ge=1, description="Most audio files of a request, or of a zip.")
+    audio_files_max: int = Field(1_000, ge=1, description="Most audio files of a request.")
+    archive_files_max: int = Field(100_000, ge=1, description="Most files of a zip.")
     audio_file_bytes_max: int = Field(512 * MIB, ge=1, description="Largest audio file.")
+    manifest_rows_max: int = Field(1_000_000, ge=1, description="Most rows of a manifest.")
     title_characters_max: int = Field(1_024, ge=1, description="Longest title.")
     cell_characters_max: int = Field(65_536, ge=1, description="Longest other cell of a CSV.")
 
     @property
     def storage_folder(self) -> Path:
-        return self.storage_path or self.groovemark_home / "storage"
+        """On this machine's disk: the store itself, or what one on S3 needs of it."""
+        if self.storage_path is None or self.storage_path.startswith("s3://"):
+            return self.groovemark_home / "storage"
+        return Path(self.storage_path)
+
+    @property
+    def storage_place(self) -> str:
+        return self.storage_path or str(self.storage_folder)
 
     @property
     def listens_on_loopback(self) -> bool:
@@ -75,6 +120,11 @@ class Settings(BaseSettings):
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
             return False
+
+    @field_validator("fetch_allowed_networks", "fetch_s3_prefixes", "fetch_file_roots", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _client_is_whole(self) -> Self:

@@ -6,11 +6,14 @@ import asyncio
 from dataclasses import dataclass
 
 from groovemark.db.session import Database
-from groovemark.ingest.archive import ArchiveLimits
 from groovemark.ingest.csv import CsvLimits
-from groovemark.ml.audio.sandbox import Sandbox
+from groovemark.ingest.guarded import GuardedClient
+from groovemark.ingest.open_archives import OpenArchives
+from groovemark.ingest.remote import Remote
+from groovemark.ml.features.file_extractor import FileExtractor
 from groovemark.ml.models.cache import ModelCache
-from groovemark.storage.local import LocalStorage
+from groovemark.solitude import Solitude
+from groovemark.storage.base import Storage
 
 
 @dataclass(frozen=True)
@@ -18,12 +21,17 @@ class Context:
     """The parts of one worker process."""
 
     database: Database
-    storage: LocalStorage
+    storage: Storage
     models: ModelCache
-    sandbox: Sandbox
+    extractor: FileExtractor
     csv_limits: CsvLimits
-    archive_limits: ArchiveLimits
+    manifest_limits: CsvLimits
+    archives: OpenArchives
+    http: GuardedClient
+    remote: Remote
+    webhook_key: bytes
     lease_s: float
     attempts_max: int
+    solitude: Solitude
     stopping: asyncio.Event
     """Set when the process was asked to end: give unfinished work back."""

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Request
 
+from groovemark.backpressure import Admission
 from groovemark.db.notices import Notices
 from groovemark.db.session import Database
+from groovemark.db.watching import Watchers
+from groovemark.ingest.addresses import Network
 from groovemark.ingest.uploads import UploadLimits
-from groovemark.storage.local import LocalStorage
+from groovemark.storage.base import Storage
 
 
 @dataclass(frozen=True)
@@ -19,9 +22,13 @@ class Services:
     """The parts of one API process, made in main's lifespan."""
 
     database: Database
-    storage: LocalStorage
+    storage: Storage
     notices: Notices
+    watchers: Watchers
     upload_limits: UploadLimits
+    admission: Admission
+    webhook_key: bytes
+    allowed_networks: Sequence[Network]
     api_name: str
     version: str
     requires_worker: bool

@@ -103,6 +103,43 @@ class Conflict(ServiceError):
     title = "Not possible in this state"
 
 
+class KeyReused(ServiceError):
+    """The Idempotency-Key belongs to another request."""
+
+    code = "idempotency_key_reused"
+    status = 422
+    title = "The Idempotency-Key belongs to another request"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "A request of other content was sent with this Idempotency-Key; give every request a key of its own."
+        )
+
+
+class KeyInUse(ServiceError):
+    """The first request of this Idempotency-Key has not been answered yet."""
+
+    code = "idempotency_key_in_use"
+    status = 409
+    title = "The first request has not been answered yet"
+    retry = True
+
+    def __init__(self) -> None:
+        super().__init__("The first request with this Idempotency-Key is still running; send it again in a moment.")
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return {"Retry-After": "1"}
+
+
+class Gone(ServiceError):
+    """It was there, and was removed after its time."""
+
+    code = "gone"
+    status = 410
+    title = "No longer there"
+
+
 class FileTypeRejected(ServiceError):
     """The bytes, or the name, are not of a kind that can be read."""
 
@@ -165,6 +202,30 @@ class Unavailable(ServiceError):
         return {"Retry-After": "5"}
 
 
+class QueueFull(ServiceError):
+    """So much is waiting for the workers that more would only wait longer."""
+
+    code = "queue_full"
+    status = 503
+    title = "The queue is full"
+    retry = True
+
+    def __init__(self, message: str, *, retry_after_s: int) -> None:
+        super().__init__(message)
+        self._retry_after_s = retry_after_s
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return {"Retry-After": str(self._retry_after_s)}
+
+
+class ClientQueueFull(QueueFull):
+    """This client has as much waiting as one client may; others may still send."""
+
+    status = 429
+    title = "Too much of this client's is waiting"
+
+
 class DatabaseUnavailable(Unavailable):
     """PostgreSQL did not answer."""
 
@@ -175,12 +236,25 @@ class DatabaseUnavailable(Unavailable):
         super().__init__("The database did not answer; try again in a moment.")
 
 
+class StorageUnavailable(Unavailable):
+    """The store of uploads and result files did not answer, or refused."""
+
+    code = "storage_unavailable"
+    title = "The store is not available"
+
+
 class ModelRejected(ServiceError):
     """A model's files are damaged, unsafe or do not fit the features given to them."""
 
     code = "model_error"
     status = 422
     title = "The model cannot be used"
+
+
+class ModelUnavailable(ModelRejected):
+    """A sound model needs something that is not on this machine: imported weights, or a library."""
+
+    code = "model_unavailable"
 
 
 class AudioRejected(ServiceError):
@@ -194,6 +268,19 @@ class AudioRejected(ServiceError):
         self.reason = reason
         """undecodable, unsupported_media_type, too_short, too_long, too_many_channels, silent_stream, decoder_crashed,
         decoder_timed_out or not_finite."""
+
+
+class FetchFailed(ServiceError):
+    """What a URL leads to may not be fetched, or cannot be had; `reason` says which. The message names no URL."""
+
+    code = "url_error"
+    status = 422
+    title = "The URL cannot be used"
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        """url_forbidden, url_unreachable, url_too_large, url_too_slow or url_status."""
 
 
 class ConfigurationError(ServiceError):

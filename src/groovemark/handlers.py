@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import Match, Route
 
 from groovemark.errors import FAULTS_MAX, Fault, RequestRejected, ServiceError, shorten
 
@@ -88,7 +89,17 @@ async def _http_error(request: Request, error: Exception) -> Response:
         instance=path_of(request),
         faults=[],
     )
-    return JSONResponse(body, status, headers=dict(error.headers or {}), media_type=MEDIA_TYPE)
+    headers = dict(error.headers or {})
+    if status == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(_allowed_methods(request))
+    return JSONResponse(body, status, headers=headers, media_type=MEDIA_TYPE)
+
+
+def _allowed_methods(request: Request) -> list[str]:
+    """Of every route of this path: Starlette names those of the first alone."""
+    routes = (route for route in request.app.routes if isinstance(route, Route))
+    matching = (route for route in routes if route.matches(request.scope)[0] != Match.NONE)
+    return sorted({method for route in matching for method in route.methods or ()})
 
 
 async def _unhandled(request: Request, _error: Exception) -> Response:

@@ -32,7 +32,7 @@ class Lease:
     def __init__(self, claim: Claim, stopping: asyncio.Event) -> None:
         self.claim = claim
         self.progress = 0.0
-        self.is_cancelled = False
+        self.is_cancelled = claim.is_cancelled
         self.is_lost = False
         self._stopping = stopping
 

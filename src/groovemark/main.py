@@ -11,16 +11,20 @@ from importlib.metadata import version
 from fastapi import FastAPI
 
 from groovemark.api import add_routers
+from groovemark.backpressure import Admission
 from groovemark.config import EXAMPLE_SECRET, Settings
 from groovemark.db import clients
 from groovemark.db.notices import Notices
 from groovemark.db.session import Database, create_engine, normalise_uri
+from groovemark.db.watching import Watchers
 from groovemark.dependencies import Services
 from groovemark.docs import add_docs
-from groovemark.errors import ConfigurationError, DatabaseUnavailable
+from groovemark.errors import ConfigurationError, DatabaseUnavailable, StorageUnavailable
 from groovemark.handlers import add_handlers
 from groovemark.ingest.uploads import UploadLimits
-from groovemark.storage.local import LocalStorage
+from groovemark.storage.base import Storage
+from groovemark.storage.choice import open_storage
+from groovemark.webhooks.signing import load_key
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +55,7 @@ def create_app(settings: Settings) -> FastAPI:
         title="groovemark",
         version=VERSION,
         description=DESCRIPTION,
-        openapi_tags=[{"name": "classifier"}, {"name": "genre"}, {"name": "health"}],
+        openapi_tags=[{"name": "classifier"}, {"name": "genre"}, {"name": "webhooks"}, {"name": "health"}],
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
@@ -62,6 +66,12 @@ def create_app(settings: Settings) -> FastAPI:
     add_routers(app)
     add_docs(app)
     return app
+
+
+def end_streams(app: FastAPI) -> None:
+    """What would go on for as long as a batch does ends now; a server calls this before it waits for its requests."""
+    services: Services = app.state.services
+    services.watchers.stop()
 
 
 @contextlib.asynccontextmanager
@@ -75,16 +85,22 @@ async def _services(settings: Settings) -> AsyncIterator[Services]:
         await asyncio.wait({settling}, timeout=SETTLE_WITHIN_S)
         if settling.done():
             settling.result()
-        async with Notices(settings.postgres_uri, database) as notices:
+        async with Notices(settings.postgres_uri, database) as notices, Watchers(database, notices) as watchers:
             yield Services(
                 database=database,
-                storage=_storage(settings),
+                storage=await asyncio.to_thread(_storage, settings),
                 notices=notices,
+                watchers=watchers,
                 upload_limits=UploadLimits(
                     csv_bytes_max=settings.csv_bytes_max,
                     audio_request_bytes_max=settings.audio_request_bytes_max,
                     audio_files_max=settings.audio_files_max,
                     audio_file_bytes_max=settings.audio_file_bytes_max,
+                ),
+                webhook_key=load_key(settings.webhook_key, settings.groovemark_home),
+                allowed_networks=settings.fetch_allowed_networks,
+                admission=Admission(
+                    database, items_max=settings.queue_items_max, client_share=settings.queue_client_share
                 ),
                 api_name=settings.api_name,
                 version=VERSION,
@@ -96,9 +112,12 @@ async def _services(settings: Settings) -> AsyncIterator[Services]:
         await database.close()
 
 
-def _storage(settings: Settings) -> LocalStorage:
-    storage = LocalStorage(settings.storage_folder)
-    storage.sweep(older_than_s=ABANDONED_AFTER_S)
+def _storage(settings: Settings) -> Storage:
+    storage = open_storage(settings.storage_place, settings.storage_folder)
+    try:
+        storage.sweep(older_than_s=ABANDONED_AFTER_S)
+    except StorageUnavailable as error:
+        logger.warning("what was left half uploaded is not swept: %s", error)
     return storage
 
 

@@ -22,6 +22,9 @@ After = Annotated[
 ]
 
 
+Limit = Annotated[int, Query(ge=1, le=LIMIT_MAX, description="Entries a page.")]
+
+
 def encode_cursor(*key: Any) -> str:
     """An opaque text for the last row's key."""
     return base64.urlsafe_b64encode(json.dumps(key, ensure_ascii=False, default=str).encode()).decode().rstrip("=")

@@ -72,10 +72,12 @@ _ERRORS = {
     403: "The client lacks the scope.",
     404: "There is no such thing in the client's catalog.",
     409: "Not possible in the present state.",
+    410: "It was removed after its time.",
     413: "A limit was passed; nothing was stored.",
     415: "The file is not of a kind that can be read.",
     422: "The input was read and found wrong; `errors` says where.",
-    503: "The database or a worker is not available; try again after Retry-After.",
+    429: "Enough of this client's is waiting for the workers; try again after Retry-After.",
+    503: "The queue is full, or the database, the store or a worker is not available; try again after Retry-After.",
     507: "The service's disk is full; nothing was stored.",
 }
 

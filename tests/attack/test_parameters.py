@@ -14,8 +14,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from groovemark.db import batches, clients, jobs
-from groovemark.db.batches import NewBatch, NewItem, NewUpload
+from groovemark.db import batches, clients, items
+from groovemark.db.batches import NewBatch, NewUpload
+from groovemark.db.items import NewItem
 from groovemark.db.session import Database, create_engine
 from groovemark.paging import encode_cursor
 from tests.attack.target import Target
@@ -27,8 +28,12 @@ PATHS = [
     "/api/v1/classifier/batches/{batch_id}",
     "/api/v1/classifier/batches/{batch_id}/items",
     "/api/v1/classifier/batches/{batch_id}/errors",
+    "/api/v1/classifier/batches/{batch_id}/errors/by-code",
+    "/api/v1/classifier/batches/{batch_id}/events",
     "/api/v1/classifier/batches/{batch_id}/results",
     "/api/v1/classifier/batches/{batch_id}/results.{file_format}",
+    "/api/v1/webhooks",
+    "/api/v1/webhooks/{webhook_id}",
 ]
 ODD = ["\0", "\ud800", "é\u202e", "9" * 5000, "-1", str(2**31), str(2**63), str(2**64), "1e9", "NaN", "", " ", "%", "'"]
 JSON = st.recursive(
@@ -70,14 +75,11 @@ def batch_id(target: Target) -> str:
         async with database.transaction() as connection:
             caller = await clients.authenticate(connection, target.client_id, target.secret)
             assert caller is not None
-            job_id = await jobs.create(connection, kind="classify", catalog_id=caller.catalog_id)
             made = await batches.create(
-                connection,
-                NewBatch(caller.catalog_id, caller.client_id, "audio", "genre", "reject", None, None),
-                job_id=job_id,
-                uploads=[NewUpload("files", "a.wav", "0" * 64, 1, "wav")],
-                items=[NewItem(f"{number}.wav", None, 0) for number in range(3)],
+                connection, NewBatch(caller.catalog_id, caller.client_id, "audio", "genre", "reject", None, None)
             )
+            await batches.add_uploads(connection, made, [NewUpload("files", "a.wav", "0" * 64, 1, "wav")])
+            await items.append(connection, made, [NewItem(f"{number}.wav", None, 0) for number in range(3)])
         await database.close()
         return made
 
@@ -116,12 +118,13 @@ def test_no_parameter_makes_a_route_fail(
     identity: str | None,
     file_format: str,
 ) -> None:
-    chosen = {"batch_id": batch_id if identity is None else identity, "file_format": file_format}
+    name = batch_id if identity is None else identity
+    chosen = {"batch_id": name, "webhook_id": name, "file_format": file_format}
     for name, value in chosen.items():
         path = path.replace(f"{{{name}}}", encoded({"": value})[1:])
-    answer = client.get(f"{path}?{encoded(parameters)}")
-    assert answer.status_code in (200, 404, 422), (answer.url, answer.text)
-    assert answer.headers["content-type"] != "text/html"
+    with client.stream("GET", f"{path}?{encoded(parameters)}") as answer:  # events go on for as long as the batch
+        assert answer.status_code in (200, 404, 422), answer.url
+        assert answer.headers["content-type"] != "text/html"
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 
 import httpx
@@ -124,3 +125,18 @@ def test_of_two_files_of_one_name_the_last_one_wins_and_the_other_says_why_it_fa
     assert found[0]["error"]["code"] == "duplicate_id"
     genre = str(found[1]["label"])
     assert api.get("/genre/title-list", params={"genre": genre}).json()["titles"] == ["Take 2"]
+
+
+def test_bytes_that_were_decoded_once_are_not_decoded_again_whatever_they_come_in(
+    service: Service, api: httpx.Client
+) -> None:
+    """Shown by an entry of the cache whose title nobody could read from the file."""
+    clip = audio_file(seed=41, title="of the file")
+    album = zip_file({"third.wav": clip, "other.wav": audio_file(seed=42)})
+    [first] = items(api, post_audio(api, {"first.wav": clip}))
+    [entry] = (service.storage / "features").rglob(hashlib.sha256(clip).hexdigest())
+    entry.write_bytes(entry.read_bytes().replace(b"of the file", b"of the past"))
+    [second] = items(api, post_audio(api, {"second.wav": clip}))
+    third, _ = items(api, post_audio(api, {"album.zip": album}))
+    assert [item["title"] for item in (first, second, third)] == ["of the file", "of the past", "of the past"]
+    assert len({(item["label"], item["confidence"]) for item in (first, second, third)}) == 1

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from tests.conftest import Service
-from tests.inputs import audio_file, echonest_csv, echonest_rows, many_fma_rows, to_csv, zip_file
+from tests.inputs import distinct_clips, echonest_csv, echonest_rows, many_fma_rows, to_csv, zip_file
 from tests.ledger import fetch, watch
 from tests.posting import post_audio, post_csv
 
@@ -110,8 +110,7 @@ def test_an_unknown_batch_is_404_on_every_route(api: httpx.Client) -> None:
 
 
 def test_a_cancelled_audio_batch_keeps_what_is_finished(api: httpx.Client) -> None:
-    clip = audio_file(duration_s=4)  # together far more than are done before a worker looks for the wish
-    clips = zip_file({f"{number}.wav": clip for number in range(200)})
+    clips = zip_file(distinct_clips(200, 4))  # far more than are done before a worker looks for the wish
     path = batch_path(post_audio(api, {"clips.zip": clips}))
     while api.get(path).json()["counts"]["succeeded"] == 0:
         pass

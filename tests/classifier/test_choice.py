@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import httpx
 import pytest
 
@@ -51,10 +53,23 @@ def test_a_model_of_tables_takes_no_audio(api: httpx.Client) -> None:
 
 
 def test_a_task_without_a_model_is_refused_with_the_tasks_there_are(api: httpx.Client) -> None:
-    answer = post_csv(api, echonest_csv(1), task="composer")
+    answer = post_csv(api, echonest_csv(1), task="mood")
     assert answer.status_code == 422
-    assert "'composer'" in answer.json()["detail"]
-    assert "genre" in answer.json()["detail"]
+    assert "'mood'" in answer.json()["detail"]
+    assert "composer, genre" in answer.json()["detail"]
+
+
+def test_the_composer_of_a_file_is_asked_for_by_its_task_and_no_genre_comes_of_it(api: httpx.Client) -> None:
+    answer = post_audio(api, {"a.wav": audio_file()}, task="composer")
+    batch = watch(api, answer.headers["location"])
+    assert (batch["task"], batch["model"], batch["counts"]["succeeded"]) == ("composer", "composer-14@1", 1)
+    location = answer.headers["location"].removeprefix("/api/v1")
+    (row,) = (json.loads(line) for line in api.get(f"{location}/results").text.splitlines())
+    chances = {name.removeprefix("prob_"): row[name] for name in row if name.startswith("prob_")}
+    assert len(chances) == 14
+    assert row["label"] == max(chances, key=lambda name: chances[name])
+    assert {"Beethoven", "Chopin", "Mozart"} < set(chances)
+    assert api.get("/genre/list").json()["genre"] == []
 
 
 def test_a_header_that_fits_no_model_names_what_the_nearest_one_misses(api: httpx.Client) -> None:

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.conftest import Service
-from tests.inputs import audio_file, echonest_rows, to_csv, zip_file
+from tests.inputs import distinct_clips, echonest_rows, to_csv, zip_file
 from tests.ledger import fetch, watch
 from tests.posting import post_audio, post_csv
 
@@ -113,8 +113,7 @@ def test_results_of_an_empty_batch_are_empty_in_every_format(api: httpx.Client) 
 
 
 def test_a_running_batch_can_be_read_but_not_as_parquet(api: httpx.Client) -> None:
-    clip = audio_file(duration_s=4)
-    clips = zip_file({f"{number}.wav": clip for number in range(200)})
+    clips = zip_file(distinct_clips(200, 4))
     location = post_audio(api, {"clips.zip": clips}).headers["location"]
     path = f"{location.removeprefix('/api/v1')}"
     while (batch := api.get(path).json())["counts"]["succeeded"] == 0:

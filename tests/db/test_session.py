@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import asyncpg
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from groovemark.db.session import Database, connect, raw_connection
@@ -73,3 +74,19 @@ async def test_a_broken_statement_is_no_unavailable_database(database: Database)
         raw = await raw_connection(connection)
         with pytest.raises(asyncpg.UndefinedTableError):
             await raw.execute("SELECT * FROM nowhere")
+
+
+@pytest.mark.parametrize(
+    ("sqlstate", "is_passing"), [("40P01", True), ("53100", True), ("57P01", True), ("22012", False)]
+)
+async def test_a_server_short_of_something_is_an_unavailable_database_whoever_sent_the_statement(
+    database: Database, sqlstate: str, *, is_passing: bool
+) -> None:
+    """A deadlock, a full disk and a restart say nothing of the batch that met them; once they failed it for good."""
+    raising = f"DO $$ BEGIN RAISE EXCEPTION 'so' USING ERRCODE = '{sqlstate}'; END $$"
+    with pytest.raises(DatabaseUnavailable if is_passing else DBAPIError):
+        async with database.transaction() as connection:
+            await connection.execute(text(raising))
+    with pytest.raises(DatabaseUnavailable if is_passing else asyncpg.PostgresError):
+        async with database.transaction() as connection:
+            await (await raw_connection(connection)).execute(raising)

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from groovemark.errors import AudioRejected, InputRejected, ServiceError, TooLarge
-from groovemark.ingest.archive import ArchiveLimits, extract_member, list_members
+from groovemark.ingest.archive import ArchiveLimits, extract_member, list_members, open_archive
 
 LIMITS = ArchiveLimits(members_max=10, member_bytes_max=100_000, total_bytes_max=500_000)
 END = b"PK\x05\x06"
@@ -34,7 +34,8 @@ def path(tmp_path: Path) -> Path:
 def extract(path: Path, member: str) -> bytes:
     target = path.parent / "member"
     target.unlink(missing_ok=True)
-    extract_member(path, member, target, LIMITS)
+    with open_archive(path, LIMITS) as archive:
+        extract_member(archive, member, target, LIMITS)
     return target.read_bytes()
 
 
@@ -42,7 +43,7 @@ def extract(path: Path, member: str) -> bytes:
 def test_members_are_listed_in_order_without_folders_and_litter(path: Path, method: int) -> None:
     members = {"b/ä.wav": b"1" * 1000, "a.mp3": b"2", "b/": b"", "__MACOSX/b/._ä.wav": b"", "b/.DS_Store": b"x"}
     pack(path, members, method=method)
-    assert list_members(path, LIMITS) == ["b/ä.wav", "a.mp3"]
+    assert [member.name for member in list_members(path, LIMITS)] == ["b/ä.wav", "a.mp3"]
     assert extract(path, "b/ä.wav") == b"1" * 1000
 
 
@@ -108,7 +109,7 @@ def test_encrypted_and_oddly_packed_members_are_refused(path: Path) -> None:
 def test_member_that_unpacks_to_more_than_allowed_is_refused_on_the_way(path: Path) -> None:
     pack(path, {"bomb.wav": b"\0" * 400_000})
     assert path.stat().st_size < 1_000
-    assert list_members(path, LIMITS) == ["bomb.wav"]
+    assert [member.name for member in list_members(path, LIMITS)] == ["bomb.wav"]
     with pytest.raises(AudioRejected, match="more than 100000 bytes") as refused:
         extract(path, "bomb.wav")
     assert refused.value.reason == "too_large"
@@ -166,6 +167,38 @@ def test_half_a_million_entries_are_refused_before_they_cost_memory(
         tracemalloc.stop()
 
 
+def test_members_that_share_their_bytes_count_each_for_itself(path: Path) -> None:
+    """A bomb of overlapping members: one compressed piece, named by many entries."""
+    kernel = pack(path, {"00": b"\0" * 90_000}).read_bytes()
+    start, end = kernel.index(b"PK\x01\x02"), kernel.index(END)
+    entries = [kernel[start : end - 2] + b"%02d" % number for number in range(10)]
+    size = sum(map(len, entries))
+    tail = struct.pack("<4s4H2LH", END, 0, 0, len(entries), len(entries), size, start, 0)
+    path.write_bytes(kernel[:start] + b"".join(entries) + tail)
+    with pytest.raises(TooLarge, match="unpacks to more than the 500000 bytes"):
+        list_members(path, LIMITS)
+
+
+def test_a_zip_in_a_zip_is_a_file_like_others(path: Path) -> None:
+    inner = pack(path, {"a.wav": b"\0" * 90_000}).read_bytes()
+    pack(path, {"inner.zip": inner})
+    assert [member.name for member in list_members(path, LIMITS)] == ["inner.zip"]
+    assert extract(path, "inner.zip") == inner
+
+
+def test_ten_thousand_members_are_listed_in_little_memory(path: Path) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        for number in range(10_000):
+            archive.writestr(f"album/{number}.wav", b"")
+    limits = ArchiveLimits(members_max=10_000, member_bytes_max=100, total_bytes_max=100)
+    tracemalloc.start()
+    try:
+        assert len(list_members(path, limits)) == 10_000
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    finally:
+        tracemalloc.stop()
+
+
 def test_a_few_thousand_entries_are_refused_too(path: Path) -> None:
     path.write_bytes(crowded(2_000, told=2_000, hides_in_zip64=False))
     with pytest.raises(TooLarge, match="holds 2000 entries"):
@@ -196,7 +229,7 @@ def test_damage_of_any_kind_raises_nothing_but_the_errors_of_the_service(
         content[at : at + len(piece)] = piece
     path.write_bytes(content[: max(1, int(kept * len(content)))])
     try:
-        for member in list_members(path, LIMITS):
+        for member in (member.name for member in list_members(path, LIMITS)):
             extract(path, member)
     except ServiceError as error:
         assert error.status in (413, 422)  # noqa: PT017

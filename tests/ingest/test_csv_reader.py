@@ -28,7 +28,8 @@ from groovemark.ml.features.spec import Column, FeatureSpec
 def merge(blocks: list[Block]) -> reference.Reading:
     reading = reference.Reading()
     for block in blocks:
-        texts = list(zip(*block.features.texts.values(), strict=True)) or [()] * len(block.lines)
+        cells_of = [block.features.texts[name] for name in block.features.spec.text_names]
+        texts = list(zip(*cells_of, strict=True)) or [()] * len(block.lines)
         assert len(block.lines) == len(block.external_ids) == len(block.titles) == len(block.features)
         reading.missing += block.rows_missing
         reading.faults += [(fault.line or 0, fault.column, fault.code) for fault in block.faults]
@@ -272,8 +273,8 @@ GOOD_ROW = "1,Öl,t,1,2,3\n"
         (HEADER + GOOD_ROW).encode("utf-16"),
         codecs.BOM_UTF16_BE + (HEADER + GOOD_ROW).encode("utf-16-be"),
         (HEADER + GOOD_ROW).replace(",", ";").encode(),
-        gzip.compress((HEADER + GOOD_ROW).encode()),
-        gzip.compress((HEADER + GOOD_ROW).encode("utf-16")),
+        gzip.compress((HEADER + GOOD_ROW).encode(), mtime=0),
+        gzip.compress((HEADER + GOOD_ROW).encode("utf-16"), mtime=0),
         (HEADER + GOOD_ROW).replace("\n", "\r\n").encode(),
         (HEADER + GOOD_ROW).strip().encode(),
         ("\n\n" + HEADER + GOOD_ROW).encode(),
@@ -303,8 +304,8 @@ def test_undecodable_bytes_are_named_by_offset_and_line(
     [
         (HEADER + GOOD_ROW).encode("utf-16")[:-1],
         (HEADER + GOOD_ROW).encode("utf-32"),
-        gzip.compress(HEADER.encode() * 100)[:-20],
-        gzip.compress(gzip.compress(HEADER.encode())),
+        gzip.compress(HEADER.encode() * 100, mtime=0)[:-20],
+        gzip.compress(gzip.compress(HEADER.encode(), mtime=0), mtime=0),
     ],
 )
 def test_cut_or_unknown_encodings_are_refused(tmp_path: Path, content: bytes) -> None:

@@ -10,11 +10,13 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from groovemark.db.jobs import NewJob
 from groovemark.db.session import Database, connect, raw_connection
 from groovemark.queue import queue
-from groovemark.queue.queue import NotNow
+from groovemark.queue.queue import Lane, NotNow
 
-KIND = "classify"
+KIND = "counted"
+"""Of no other test that queues jobs in this database."""
 CUT_CONSUMERS = """
     SELECT pg_terminate_backend(pid) FROM pg_stat_activity
     WHERE datname = current_database() AND pid <> pg_backend_pid() AND query LIKE '%pgqueuer%'
@@ -24,7 +26,7 @@ CUT_CONSUMERS = """
 async def enqueue(database: Database, *job_ids: uuid.UUID) -> None:
     async with database.transaction() as connection:
         for job_id in job_ids:
-            await queue.enqueue(await raw_connection(connection), KIND, job_id)
+            await queue.enqueue(await raw_connection(connection), KIND, [NewJob(job_id, 0)])
 
 
 async def consume(
@@ -34,7 +36,7 @@ async def consume(
     async with asyncio.timeout(60), asyncio.TaskGroup() as group:
         for _ in range(workers):
             opened = functools.partial(connect, uri)
-            group.create_task(queue.consume(opened, {KIND: handle}, lease_s=1, stop=done))
+            group.create_task(queue.consume(opened, [Lane({KIND: handle}, 2)], lease_s=1, stop=done))
 
 
 async def test_two_consumers_never_run_a_job_twice_at_once_and_run_each_once(
@@ -73,7 +75,7 @@ async def test_a_job_of_a_transaction_that_is_rolled_back_is_never_run(database:
         done.set()
 
     async with database.transaction() as connection:
-        await queue.enqueue(await raw_connection(connection), KIND, lost)
+        await queue.enqueue(await raw_connection(connection), KIND, [NewJob(lost, 0)])
         await connection.rollback()
     await enqueue(database, kept)
     await consume(database_uri, handle, done)

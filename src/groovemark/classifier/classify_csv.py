@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import RowMapping
 
+from groovemark.classifier.ending import end_batch
 from groovemark.context import Context
 from groovemark.db import batches, jobs, merging, models, predictions
 from groovemark.db.models import ModelRow
@@ -19,6 +20,7 @@ from groovemark.db.predictions import Result, Target
 from groovemark.db.session import raw_connection
 from groovemark.errors import FAULTS_MAX, Fault, InputRejected
 from groovemark.ingest.csv import Block, CsvTable, open_csv
+from groovemark.keeping import fetched
 from groovemark.lease import Lease
 from groovemark.ml.drift.summary import InputSummary
 from groovemark.ml.features.sets import FEATURE_SETS
@@ -42,7 +44,11 @@ async def classify_csv(context: Context, batch: RowMapping, lease: Lease) -> Non
     async with context.database.transaction() as connection:
         [upload] = await batches.uploads(connection, batch["id"])
         known = await _candidates(context, batch)
-    path = context.storage.path(upload["sha256"])
+    async with fetched(context.storage, upload["sha256"]) as path:
+        await _classify(context, batch, lease, known, path)
+
+
+async def _classify(context: Context, batch: RowMapping, lease: Lease, known: Sequence[ModelRow], path: Path) -> None:
     table = await asyncio.to_thread(_open, path, known, context)
     chosen = next(model for model in known if model.features == table.spec.name)
     classifier = await asyncio.to_thread(context.models.get, chosen.name, chosen.version)
@@ -72,7 +78,7 @@ async def classify_csv(context: Context, batch: RowMapping, lease: Lease) -> Non
             rows_missing=tally.rows_missing,
         )
         await models.record_use(connection, chosen.id, tracks=succeeded)
-        await batches.finish(connection, batch["id"], "completed", input_summary=tally.summary.as_dict())
+        await end_batch(connection, batch["id"], "completed", input_summary=tally.summary.as_dict())
         await jobs.finish(connection, lease.claim, "succeeded")
 
 
@@ -82,6 +88,7 @@ async def _candidates(context: Context, batch: RowMapping) -> list[ModelRow]:
         if batch["model_version_id"] is not None:
             return [await models.get(connection, batch["model_version_id"])]
         known = await models.active(connection, catalog_id=batch["catalog_id"], task=batch["task"])
+    known = [model for model in known if model.takes_tables]
     return sorted(known, key=lambda model: -len(FEATURE_SETS[model.features].columns))
 
 

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 from groovemark.classifier.present import ResultRows
 from groovemark.context import Context
-from groovemark.db import batches, jobs, result_files
+from groovemark.db import batches, items, jobs, result_files
+from groovemark.errors import Gone
+from groovemark.keeping import check_kept
 from groovemark.lease import Lease
 
 if TYPE_CHECKING:
@@ -26,7 +28,8 @@ async def export_results(context: Context, batch_id: uuid.UUID, catalog_id: int,
 
     async with context.database.transaction() as connection:
         batch = await batches.find(connection, batch_id, catalog_id=catalog_id)
-    assert batch is not None  # noqa: S101  the file's row refers to it
+    if batch is None:
+        raise Gone("The batch was removed after its time.")
     rows_of = ResultRows(batch)
     schema = _schema(rows_of.columns)
     with TemporaryDirectory(dir=context.storage.incoming) as folder:
@@ -35,7 +38,7 @@ async def export_results(context: Context, batch_id: uuid.UUID, catalog_id: int,
             after: int | None = None
             while True:
                 async with context.database.transaction() as connection:
-                    rows = await batches.results(connection, batch_id, after=after, limit=ROWS_A_GROUP)
+                    rows = await items.results(connection, batch_id, after=after, limit=ROWS_A_GROUP)
                 if not rows:
                     break
                 lease.check()
@@ -46,6 +49,7 @@ async def export_results(context: Context, batch_id: uuid.UUID, catalog_id: int,
         stored = await asyncio.to_thread(context.storage.put_file, path)
     async with context.database.transaction() as connection:
         await jobs.hold(connection, lease.claim)
+        await check_kept(connection, context.storage, [stored.sha256])
         await result_files.complete(connection, lease.claim.job_id, sha256=stored.sha256, size_bytes=stored.size_bytes)
         await jobs.finish(connection, lease.claim, "succeeded")
 

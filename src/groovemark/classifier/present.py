@@ -44,7 +44,9 @@ def batch(row: RowMapping) -> Batch:
             failed=row["items_failed"],
             cancelled=row["items_cancelled"],
         ),
-        progress=row["job_progress"],
+        progress=_progress(row),
+        rate_per_s=_rate_per_s(row),
+        eta_s=_eta_s(row),
         cancel_requested=row["cancel_requested"],
         error=BatchError(code=error["code"], message=error["detail"]) if error else None,
         created_at=row["created_at"],
@@ -52,12 +54,42 @@ def batch(row: RowMapping) -> Batch:
         finished_at=row["finished_at"],
         links=Links(
             self=path,
+            files=f"{path}/files",
+            start=f"{path}/start",
+            events=f"{path}/events",
             items=f"{path}/items",
             results=f"{path}/results",
             errors=f"{path}/errors",
             cancel=f"{path}/cancel",
+            retry=f"{path}/retry",
         ),
     )
+
+
+def _progress(row: RowMapping) -> float:
+    """A CSV's is the share read of it; audio's is the share of the items that have ended."""
+    if row["kind"] == "csv":
+        return float(row["job_progress"] or 0)
+    ended = row["items_succeeded"] + row["items_failed"] + row["items_cancelled"]
+    return float(ended / row["items_total"]) if row["items_total"] else 0.0
+
+
+def _rate_per_s(row: RowMapping) -> float | None:
+    """Since the batch was last begun. Of a CSV nothing has ended before everything has."""
+    ended = row["items_succeeded"] + row["items_failed"] - row["ended_before"]
+    return round(ended / row["ran_s"], 3) if row["ran_s"] and ended else None
+
+
+def _eta_s(row: RowMapping) -> float | None:
+    """If it goes on as it has since it was last begun."""
+    if row["state"] != "running" or not row["ran_s"]:
+        return None
+    if row["kind"] == "csv":
+        share = _progress(row)
+        return round(row["ran_s"] * (1 - share) / share, 1) if share else None
+    rate = _rate_per_s(row)
+    left = row["items_total"] - row["items_succeeded"] - row["items_failed"] - row["items_cancelled"]
+    return round(left / rate, 1) if rate else None
 
 
 def item(row: RowMapping) -> Item:

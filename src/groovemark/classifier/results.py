@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Literal
 
 from fastapi.responses import StreamingResponse
@@ -12,11 +12,12 @@ from starlette.concurrency import iterate_in_threadpool
 
 from groovemark.classifier.kinds import EXPORT
 from groovemark.classifier.present import ResultRows
-from groovemark.db import batches, jobs, result_files
+from groovemark.db import batches, items, jobs, result_files
+from groovemark.db.lifecycle import BATCH_ENDED
 from groovemark.db.result_files import ResultFileRow
 from groovemark.db.session import raw_connection
 from groovemark.dependencies import Services
-from groovemark.errors import Conflict, RequestRejected, Unavailable
+from groovemark.errors import Conflict, Gone, RequestRejected, Unavailable
 from groovemark.queue import queue
 
 ResultFormat = Literal["csv", "jsonl", "parquet"]
@@ -64,7 +65,7 @@ async def download(services: Services, batch: RowMapping, file_format: ResultFor
     if file_format == "parquet":
         content: AsyncIterator[str | bytes] = await _written_file(services, batch)
     else:
-        content = _lines(services, batch, file_format)
+        content = _lines(services, batch, file_format, await _page(services, batch, None))
     return StreamingResponse(
         content,
         media_type=MEDIA_TYPES[file_format],
@@ -72,25 +73,35 @@ async def download(services: Services, batch: RowMapping, file_format: ResultFor
     )
 
 
-async def _lines(services: Services, batch: RowMapping, file_format: ResultFormat) -> AsyncIterator[str | bytes]:
+async def _lines(
+    services: Services, batch: RowMapping, file_format: ResultFormat, rows: Sequence[RowMapping]
+) -> AsyncIterator[str | bytes]:
+    """`rows`: the first page. A batch that is removed meanwhile breaks the download off, for the client to see."""
     rows_of = ResultRows(batch)
     if file_format == "csv":
         yield rows_of.csv_lines([], header=True)
-    after: int | None = None
-    while True:
-        async with services.database.transaction() as connection:
-            rows = await batches.results(connection, batch["id"], after=after, limit=ROWS_A_PAGE)
-        if not rows:
-            return
+    while rows:
         if file_format == "csv":
             yield rows_of.csv_lines(rows, header=False)
         else:
             yield "".join(rows_of.json_lines(rows))
-        after = rows[-1]["position"]
+        rows = await _page(services, batch, rows[-1]["position"])
+
+
+async def _page(services: Services, batch: RowMapping, after: int | None) -> Sequence[RowMapping]:
+    async with services.database.transaction() as connection:
+        rows = await items.results(connection, batch["id"], after=after, limit=ROWS_A_PAGE)
+        if not await batches.stay(connection, batch["id"]):
+            raise _removed()
+    return rows
+
+
+def _removed() -> Gone:
+    return Gone("The batch was removed after its time.")
 
 
 async def _written_file(services: Services, batch: RowMapping) -> AsyncIterator[bytes]:
-    if batch["state"] not in batches.FINAL_STATES:
+    if batch["state"] not in BATCH_ENDED:
         raise Conflict(f"The batch is {batch['state']}; Parquet is written at its end. Read results.jsonl until then.")
     written = await _request_file(services, batch)
     assert written.sha256 is not None  # noqa: S101  _request_file waits for it
@@ -100,19 +111,25 @@ async def _written_file(services: Services, batch: RowMapping) -> AsyncIterator[
 async def _request_file(services: Services, batch: RowMapping) -> ResultFileRow:
     """Have a worker write the file, unless it is there, and wait for it."""
     async with services.database.transaction() as connection:
+        if not await batches.stay(connection, batch["id"]):
+            raise _removed()
         found = await result_files.find(connection, batch["id"], "parquet")
         if found is None or found.job_state in ("failed", "cancelled"):
-            job_id = await jobs.create(connection, kind=EXPORT, catalog_id=batch["catalog_id"])
-            if await result_files.request(connection, batch["id"], "parquet", job_id=job_id):
-                await queue.enqueue(await raw_connection(connection), EXPORT, job_id)
+            job = await jobs.create(
+                connection, kind=EXPORT, catalog_id=batch["catalog_id"], client_id=batch["client_id"]
+            )
+            if await result_files.request(connection, batch["id"], "parquet", job_id=job.id):
+                await queue.enqueue(await raw_connection(connection), EXPORT, [job])
             else:
-                await jobs.discard(connection, job_id)
+                await jobs.discard(connection, job.id)
     for _ in range(int(FILE_WAIT_S / FILE_POLL_S)):
         async with services.database.transaction() as connection:
             found = await result_files.find(connection, batch["id"], "parquet")
-        if found is not None and found.sha256 is not None:
+        if found is None:
+            raise _removed()
+        if found.sha256 is not None:
             return found
-        if found is not None and found.job_state == "failed":
+        if found.job_state == "failed":
             break
         await asyncio.sleep(FILE_POLL_S)
     raise Unavailable("The Parquet file is not written yet; ask again in a moment.")

@@ -1,25 +1,33 @@
-"""Taking a submission in: choose, check, store the rows and the job together, wait."""
+"""Taking a submission in: choose, check, store the rows and the job together; finding and cancelling batches."""
 
 from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from groovemark.classifier.kinds import CLASSIFY
-from groovemark.db import batches, jobs, models
-from groovemark.db.batches import NewBatch, NewItem, NewUpload
+from groovemark.classifier import answers
+from groovemark.classifier.choice import choose_model
+from groovemark.classifier.ending import end_batch
+from groovemark.classifier.kinds import BEGIN
+from groovemark.classifier.schema.files import AddedFile
+from groovemark.db import batches, cancelling, items, jobs
+from groovemark.db.batches import NewBatch, NewUpload
 from groovemark.db.clients import Caller
-from groovemark.db.models import AUDIO_DEFAULT, DEFAULT_TASK, ModelRow
+from groovemark.db.items import NewItem
+from groovemark.db.lifecycle import BATCH_ENDED
+from groovemark.db.models import DEFAULT_TASK
 from groovemark.db.session import raw_connection
 from groovemark.dependencies import Services
-from groovemark.errors import Conflict, FileTypeRejected, NotFound, RequestRejected, shorten
+from groovemark.errors import Conflict, FileTypeRejected, NotFound, RequestRejected
+from groovemark.idempotency import Once
 from groovemark.ingest.sniff import sniff
 from groovemark.ingest.uploads import ReceivedFile, ReceivedForm
+from groovemark.keeping import check_kept
 from groovemark.queue import queue
 
 CSV_SUFFIXES = (".csv", ".csv.gz")
@@ -40,10 +48,12 @@ class Submission:
 def read_form(form: ReceivedForm) -> Submission:
     """Raises RequestRejected or FileTypeRejected when the form's parts do not go together."""
     tables, audio, manifests = form.of("csv_file"), form.of("files"), form.of("manifest")
-    if len(tables) + bool(audio) != 1:
-        raise RequestRejected("Send either one csv_file or one or more audio files as files.")
     if len(manifests) > 1 or (manifests and tables):
         raise RequestRejected("A manifest belongs to audio files, and there can be one.")
+    if len(tables) + bool(audio or manifests) != 1:
+        raise RequestRejected(
+            "Send either one csv_file, or audio files as files, or a manifest of URLs, or both of these."
+        )
     for table in tables:
         if not table.file_name.lower().endswith(CSV_SUFFIXES):
             raise FileTypeRejected(
@@ -62,15 +72,16 @@ def read_form(form: ReceivedForm) -> Submission:
     )
 
 
-async def accept(services: Services, caller: Caller, submission: Submission, *, keep: Callable[[], None]) -> uuid.UUID:
+async def accept(
+    services: Services, caller: Caller, submission: Submission, once: Once, *, keep: Callable[[], None]
+) -> RowMapping:
     """Have the files kept, then record the batch and queue its job: both or neither."""
     async with services.database.transaction() as connection:
-        model = await _choose_model(connection, caller, submission)
+        model = await choose_model(
+            connection, caller, kind=submission.kind, task=submission.task, name=submission.model
+        )
     await asyncio.to_thread(keep)
     async with services.database.transaction() as connection:
-        job_id = await jobs.create(connection, kind=CLASSIFY, catalog_id=caller.catalog_id)
-        files = [_upload(file) for file in submission.files]
-        manifest = [_upload(submission.manifest)] if submission.manifest else []
         batch_id = await batches.create(
             connection,
             NewBatch(
@@ -82,12 +93,60 @@ async def accept(services: Services, caller: Caller, submission: Submission, *, 
                 model_requested=submission.model,
                 model_version_id=model.id if model else None,
             ),
-            job_id=job_id,
-            uploads=[*files, *manifest],
-            items=_items(files) if submission.kind == "audio" else [],
         )
-        await queue.enqueue(await raw_connection(connection), CLASSIFY, job_id)
-    return batch_id
+        await add_files(services, connection, batch_id, submission.files, submission.manifest)
+        await begin(connection, batch_id, caller, kind=submission.kind)
+        row = await get(connection, caller, batch_id)
+        await once.record(connection, answers.accepted(row))
+    services.admission.add(row)
+    return row
+
+
+async def add_files(
+    services: Services,
+    connection: AsyncConnection,
+    batch_id: uuid.UUID,
+    files: Sequence[ReceivedFile],
+    manifest: ReceivedFile | None,
+) -> list[AddedFile]:
+    """Record what was received and kept, in the order of the form, and every audio file as an item.
+
+    What a CSV or a zip holds, the worker finds out.
+    """
+    uploads = [_upload(file) for file in (*files, *([manifest] if manifest else ()))]
+    first_number = await batches.add_uploads(connection, batch_id, uploads)
+    await check_kept(connection, services.storage, [upload.sha256 for upload in uploads])
+    audio = {
+        number: NewItem(external_id=upload.file_name, title=None, upload_number=number)
+        for number, upload in enumerate(uploads, start=first_number)
+        if upload.field == "files" and not upload.is_uncounted
+    }
+    first_position = await items.append(connection, batch_id, list(audio.values()))
+    if audio:
+        await batches.add_counts(connection, batch_id, total=len(audio))
+    positions = {number: position for position, number in enumerate(audio, start=first_position)}
+    return [
+        AddedFile(
+            field=upload.field,
+            file_name=upload.file_name,
+            sha256=upload.sha256,
+            size_bytes=upload.size_bytes,
+            format=upload.format,
+            position=positions.get(number),
+        )
+        for number, upload in enumerate(uploads, start=first_number)
+    ]
+
+
+async def begin(connection: AsyncConnection, batch_id: uuid.UUID, caller: Caller, *, kind: str) -> None:
+    """Queue the job that begins the batch, in the caller's transaction. Raises Conflict where it has been begun."""
+    job_kind = BEGIN[kind]
+    job = await jobs.create(
+        connection, kind=job_kind, catalog_id=caller.catalog_id, client_id=caller.client_id, batch_id=batch_id
+    )
+    if not await batches.queue(connection, batch_id, job.id):
+        raise Conflict("The batch has been started already.")
+    await queue.enqueue(await raw_connection(connection), job_kind, [job])
 
 
 def _upload(file: ReceivedFile) -> NewUpload:
@@ -100,57 +159,28 @@ def _upload(file: ReceivedFile) -> NewUpload:
     )
 
 
-def _items(files: list[NewUpload]) -> list[NewItem]:
-    """Every audio file is an item; what a zip holds, the worker finds out."""
-    return [
-        NewItem(external_id=file.file_name, title=None, upload_number=number)
-        for number, file in enumerate(files)
-        if file.format != "zip"
-    ]
-
-
-async def _choose_model(connection: AsyncConnection, caller: Caller, submission: Submission) -> ModelRow | None:
-    """The model asked for, or the one for audio; None leaves it to the CSV's header."""
-    known = await models.active(connection, catalog_id=caller.catalog_id, task=submission.task)
-    if not known:
-        tasks = await models.tasks(connection, catalog_id=caller.catalog_id)
-        asked = shorten(submission.task)
-        raise RequestRejected(f"No model does the task '{asked}'; there are models for {', '.join(tasks)}.")
-    if submission.model is not None:
-        chosen = _named(known, submission.model)
-        if submission.kind == "audio" and not chosen.takes_audio:
-            raise RequestRejected(f"The model {chosen.full_name} takes CSV tables, not audio.")
-        return chosen
-    if submission.kind == "csv":
-        return None
-    for_audio = [model for model in known if model.takes_audio]
-    if not for_audio:
-        raise RequestRejected(f"No model of the task '{submission.task}' takes audio.")
-    return next((model for model in for_audio if model.alias == AUDIO_DEFAULT), for_audio[0])
-
-
-def _named(known: list[ModelRow], name: str) -> ModelRow:
-    for model in known:
-        if name in (model.name, model.full_name):
-            return model
-    names = ", ".join(model.full_name for model in known)
-    raise RequestRejected(f"There is no model '{shorten(name)}' for this task; installed are {names}.")
-
-
-async def find(services: Services, caller: Caller, batch_id: uuid.UUID) -> RowMapping:
+async def get(connection: AsyncConnection, caller: Caller, batch_id: uuid.UUID) -> RowMapping:
     """A batch of the caller's catalog. Raises NotFound for anyone else's."""
-    async with services.database.transaction() as connection:
-        row = await batches.find(connection, batch_id, catalog_id=caller.catalog_id)
+    row = await batches.find(connection, batch_id, catalog_id=caller.catalog_id)
     if row is None:
         raise NotFound("batch", str(batch_id))
     return row
 
 
-async def cancel(services: Services, caller: Caller, batch_id: uuid.UUID) -> RowMapping:
-    """Ask for an end; what is finished stays. Raises Conflict when the batch has ended already."""
-    row = await find(services, caller, batch_id)
-    if row["state"] in batches.FINAL_STATES:
-        raise Conflict(f"The batch is {row['state']} already; there is nothing to cancel.")
+async def find(services: Services, caller: Caller, batch_id: uuid.UUID) -> RowMapping:
+    """The same in a transaction of its own."""
     async with services.database.transaction() as connection:
-        await batches.request_cancel(connection, batch_id, row["job_id"])
-    return await find(services, caller, batch_id)
+        return await get(connection, caller, batch_id)
+
+
+async def cancel(services: Services, caller: Caller, batch_id: uuid.UUID, once: Once) -> RowMapping:
+    """Ask for an end; what is finished stays. Raises Conflict when the batch has ended already."""
+    async with services.database.transaction() as connection:
+        row = await get(connection, caller, batch_id)
+        if row["state"] in BATCH_ENDED:
+            raise Conflict(f"The batch is {row['state']} already; there is nothing to cancel.")
+        if await cancelling.request_cancel(connection, batch_id):
+            await end_batch(connection, batch_id, "cancelled")
+        row = await get(connection, caller, batch_id)
+        await once.record(connection, answers.accepted(row))
+    return row

@@ -1,153 +1,102 @@
-"""The classifier's jobs, as a worker runs them: claim, do, record the end. Executed at least once, recorded once."""
+"""The classifier's jobs, as a worker runs them."""
 
 from __future__ import annotations
 
-import logging
 import uuid
-from collections.abc import Awaitable, Callable
-from typing import Any
 
-from groovemark.classifier.classify_audio import classify_audio
+from sqlalchemy import RowMapping
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from groovemark.classifier.classify_csv import classify_csv
+from groovemark.classifier.classify_shard import classify_shard
+from groovemark.classifier.ending import end_batch
 from groovemark.classifier.export import export_results
+from groovemark.classifier.prepare_audio import prepare_audio
+from groovemark.classifier.record_shard import settle_shard
+from groovemark.classifier.shard import load_shard
 from groovemark.context import Context
 from groovemark.db import batches, jobs, predictions, result_files
-from groovemark.db.jobs import Claim, LeaseLost
+from groovemark.db.jobs import Claim
 from groovemark.db.session import raw_connection
-from groovemark.errors import FAULTS_MAX, DatabaseUnavailable, Fault, ServiceError
-from groovemark.lease import Cancelled, Lease, Stopping, keep
-from groovemark.queue.queue import NotNow
-
-logger = logging.getLogger(__name__)
-
-RETRY_S = 1.0
-
-Work = Callable[[Lease], Awaitable[None]]
-Fail = Callable[[Claim, ServiceError], Awaitable[None]]
+from groovemark.errors import FAULTS_MAX, Fault, ServiceError
+from groovemark.working import claim, described, work
 
 
-class AttemptsExhausted(ServiceError):
-    """Every worker that tried the job died of it."""
+async def begin(context: Context, job_id: uuid.UUID) -> None:
+    """Classify a CSV, or find out what the items of an audio batch are and cut it into shards."""
 
-    code = "attempts_exhausted"
-    title = "The job could not be finished"
+    async def load(connection: AsyncConnection) -> RowMapping | None:
+        found = await batches.find_by_job(connection, job_id)
+        if found is not None:
+            await batches.start(connection, found["id"])
+        return found
 
-    def __init__(self, attempts: int) -> None:
-        super().__init__(f"The job was given up after {attempts} attempts that ended without a result.")
-
-
-async def classify(context: Context, job_id: uuid.UUID) -> None:
-    """Classify a batch."""
-    held = await _claim(context, job_id)
-    if held is None:
+    if (claimed := await claim(context, job_id, load)) is None:
         return
-    async with context.database.transaction() as connection:
-        batch = await batches.find_by_job(connection, job_id)
-        if batch is None:
-            return
-        await batches.start(connection, batch["id"])
-    run = classify_csv if batch["kind"] == "csv" else classify_audio
+    held, batch = claimed
+    run = classify_csv if batch["kind"] == "csv" else prepare_audio
 
-    async def fail(claim: Claim, error: ServiceError) -> None:
-        await _end_batch(context, claim, batch["id"], "failed", error)
+    async def fail(held: Claim, error: ServiceError) -> None:
+        async with context.database.transaction() as connection:
+            await jobs.hold(connection, held)
+            faults: list[tuple[int | None, Fault]] = [(None, fault) for fault in error.faults[:FAULTS_MAX]]
+            await predictions.add_faults(await raw_connection(connection), batch["id"], faults)
+            await end_batch(connection, batch["id"], "failed", error=described(error))
+            await jobs.finish(connection, held, "failed", error=described(error))
 
-    async def cancel(claim: Claim) -> None:
-        await _end_batch(context, claim, batch["id"], "cancelled", None)
+    async def cancel(held: Claim) -> None:
+        async with context.database.transaction() as connection:
+            await jobs.hold(connection, held)
+            await end_batch(connection, batch["id"], "cancelled")
+            await jobs.finish(connection, held, "cancelled")
 
-    await _work(context, held, lambda lease: run(context, batch, lease), fail=fail, cancel=cancel)
+    await work(context, held, lambda lease: run(context, batch, lease), fail=fail, cancel=cancel)
+
+
+async def shard(context: Context, job_id: uuid.UUID) -> None:
+    """Classify some files of a batch."""
+    if (claimed := await claim(context, job_id, lambda connection: load_shard(connection, job_id))) is None:
+        return
+    held, found = claimed
+
+    async def cancel(held: Claim) -> None:
+        async with context.database.transaction() as connection:
+            await jobs.hold(connection, held)
+            await jobs.finish(connection, held, "cancelled")
+            if state := await batches.end_reached(connection, found.batch["id"]):
+                await end_batch(connection, found.batch["id"], state)
+
+    await work(
+        context,
+        held,
+        lambda lease: classify_shard(context, found, lease),
+        fail=lambda held, error: settle_shard(context, found, held, error),
+        cancel=cancel,
+        attempts_max=context.attempts_max * (1 + len(found.own)),
+    )
 
 
 async def export(context: Context, job_id: uuid.UUID) -> None:
     """Write a batch's results as a file."""
-    held = await _claim(context, job_id)
-    if held is None:
-        return
-    async with context.database.transaction() as connection:
+
+    async def load(connection: AsyncConnection) -> tuple[uuid.UUID, int] | None:
         wanted = await result_files.find_by_job(connection, job_id)
-        catalog_id = await jobs.catalog_of(connection, job_id)
-    if wanted is None:
+        job = await jobs.get(connection, job_id)
+        return None if wanted is None else (wanted.batch_id, job["catalog_id"])
+
+    if (claimed := await claim(context, job_id, load)) is None:
         return
+    held, (batch_id, catalog_id) = claimed
 
-    async def fail(claim: Claim, error: ServiceError) -> None:
+    async def end(held: Claim, state: str, error: ServiceError | None) -> None:
         async with context.database.transaction() as connection:
-            await jobs.hold(connection, claim)
-            await jobs.finish(connection, claim, "failed", error=_described(error))
+            await jobs.hold(connection, held)
+            await jobs.finish(connection, held, state, error=described(error) if error else None)
 
-    async def cancel(claim: Claim) -> None:
-        async with context.database.transaction() as connection:
-            await jobs.hold(connection, claim)
-            await jobs.finish(connection, claim, "cancelled")
-
-    await _work(
+    await work(
         context,
         held,
-        lambda lease: export_results(context, wanted.batch_id, catalog_id, lease),
-        fail=fail,
-        cancel=cancel,
+        lambda lease: export_results(context, batch_id, catalog_id, lease),
+        fail=lambda held, error: end(held, "failed", error),
+        cancel=lambda held: end(held, "cancelled", None),
     )
-
-
-async def _claim(context: Context, job_id: uuid.UUID) -> Claim | None:
-    """The job, unless it has ended. Raises NotNow while another worker's lease runs."""
-    async with context.database.transaction() as connection:
-        held = await jobs.claim(connection, job_id, lease_s=context.lease_s)
-        if held is not None:
-            return held
-        status = await jobs.status(connection, job_id)
-    if status is None or status.state in jobs.FINAL_STATES:
-        return None
-    # Leased by another worker, or released a moment ago: in either case it has not ended, and must not be forgotten.
-    raise NotNow(context.lease_s / 2 if status.is_leased else RETRY_S, "another worker had the job")
-
-
-async def _work(
-    context: Context,
-    held: Claim,
-    work: Work,
-    *,
-    fail: Fail,
-    cancel: Callable[[Claim], Awaitable[None]],
-) -> None:
-    """Run `work` under the lease and see to its end, whatever it is."""
-    try:
-        if held.attempt > context.attempts_max:
-            await fail(held, AttemptsExhausted(context.attempts_max))
-            return
-        async with keep(context.database, held, lease_s=context.lease_s, stopping=context.stopping) as lease:
-            await work(lease)
-    except LeaseLost:
-        logger.warning("job %s: the lease was lost, nothing was written", held.job_id)
-    except Stopping as error:
-        async with context.database.transaction() as connection:
-            await jobs.release(connection, held)
-        raise NotNow(0, "the worker is stopping") from error
-    except Cancelled:
-        await cancel(held)
-    except DatabaseUnavailable as error:
-        # The lease runs out by itself; then the job is taken up again.
-        raise NotNow(context.lease_s, "the database went away") from error
-    except ServiceError as error:
-        await fail(held, error)
-    except Exception:
-        logger.exception("job %s failed", held.job_id)
-        await fail(held, ServiceError("An unexpected error happened; the service's log tells more."))
-
-
-async def _end_batch(
-    context: Context, claim: Claim, batch_id: uuid.UUID, state: str, error: ServiceError | None
-) -> None:
-    try:
-        async with context.database.transaction() as connection:
-            await jobs.hold(connection, claim)
-            if error is not None:
-                faults: list[tuple[int | None, Fault]] = [(None, fault) for fault in error.faults[:FAULTS_MAX]]
-                await predictions.add_faults(await raw_connection(connection), batch_id, faults)
-            described = _described(error) if error else None
-            await batches.finish(connection, batch_id, state, error=described)
-            await jobs.finish(connection, claim, state, error=described)
-    except LeaseLost:
-        logger.warning("job %s: the lease was lost, nothing was written", claim.job_id)
-
-
-def _described(error: ServiceError) -> dict[str, Any]:
-    return {"code": error.code, "status": error.status, "title": error.title, "detail": error.message}

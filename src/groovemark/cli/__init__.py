@@ -16,6 +16,8 @@ COMMANDS = {
     "features": "groovemark.cli.features:features",
     "train": "groovemark.cli.train:train",
     "evaluate": "groovemark.cli.evaluate:evaluate",
+    "model": "groovemark.cli.model:model",
+    "batch": "groovemark.cli.batch:batch",
     "client": "groovemark.cli.client:client",
     "db": "groovemark.cli.db:db",
     "openapi": "groovemark.cli.openapi:openapi",

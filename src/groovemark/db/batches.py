@@ -1,9 +1,4 @@
-"""Batches, their uploads, items and faults.
-
-open ─► queued ─► running ─► completed      at least the good items are recorded; the counts say how many
-          │          ├─────► failed         the whole batch was rejected or could not be run
-          └──────────┴─────► cancelled      what was finished stays
-"""
+"""Batches and their uploads; `lifecycle` says which states follow which, `items` has what they consist of."""
 
 from __future__ import annotations
 
@@ -12,19 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import CursorResult, RowMapping, bindparam, text
+from sqlalchemy import RowMapping, bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from groovemark.errors import Conflict
+from groovemark.db.lifecycle import BATCH, BATCH_ENDED, ITEM, before
+from groovemark.errors import NotFound
 
 CHANNEL = "groovemark_batch"
-"""NOTIFY channel: the payload is the id of a batch that has come to its end."""
-
-FINAL_STATES = frozenset({"completed", "failed", "cancelled"})
-CANCEL_WAIT_S = 3
-LOCK_NOT_AVAILABLE = "55P03"
+"""NOTIFY channel: the payload is the id of a batch of which something has changed, and its state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +26,10 @@ class NewUpload:
     size_bytes: int
     format: str | None
 
-
-@dataclass(frozen=True, slots=True)
-class NewItem:
-    """An item known before the work starts: one audio file."""
-
-    external_id: str
-    title: str | None
-    upload_number: int
-    member: str | None = None
+    @property
+    def is_uncounted(self) -> bool:
+        """Whether nobody knows how many items it holds before a worker reads it."""
+        return self.field == "csv_file" or self.format == "zip"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,27 +43,17 @@ class NewBatch:
     model_version_id: int | None
 
 
-async def create(
-    connection: AsyncConnection,
-    new: NewBatch,
-    *,
-    job_id: uuid.UUID,
-    uploads: Sequence[NewUpload],
-    items: Sequence[NewItem],
-) -> uuid.UUID:
-    """A queued batch with everything it refers to; the caller's transaction also queues the job."""
+async def create(connection: AsyncConnection, new: NewBatch) -> uuid.UUID:
+    """An open batch: without files, and nobody works on it."""
     batch_id = uuid.uuid4()
     await connection.execute(
         text("""
-            INSERT INTO batch (id, catalog_id, client_id, job_id, kind, task, on_error, model_requested,
-                               model_version_id, items_total)
-            VALUES (:id, :catalog_id, :client_id, :job_id, :kind, :task, :on_error, :model_requested,
-                    :model_version_id, :items_total)
+            INSERT INTO batch (id, catalog_id, client_id, kind, task, state, on_error, model_requested,
+                               model_version_id)
+            VALUES (:id, :catalog_id, :client_id, :kind, :task, 'open', :on_error, :model_requested, :model_version_id)
         """),
         {
             "id": batch_id,
-            "job_id": job_id,
-            "items_total": len(items),
             "catalog_id": new.catalog_id,
             "client_id": new.client_id,
             "kind": new.kind,
@@ -87,35 +63,83 @@ async def create(
             "model_version_id": new.model_version_id,
         },
     )
-    await connection.execute(
-        text("""
-            INSERT INTO upload (batch_id, number, field, file_name, sha256, size_bytes, format)
-            VALUES (:batch_id, :number, :field, :file_name, :sha256, :size_bytes, :format)
-        """),
-        [
-            {
-                "batch_id": batch_id,
-                "number": number,
-                "field": upload.field,
-                "file_name": upload.file_name,
-                "sha256": upload.sha256,
-                "size_bytes": upload.size_bytes,
-                "format": upload.format,
-            }
-            for number, upload in enumerate(uploads)
-        ],
-    )
-    await _insert_items(connection, batch_id, items, first_position=0)
     return batch_id
 
 
-async def append_items(connection: AsyncConnection, batch_id: uuid.UUID, items: Sequence[NewItem]) -> None:
-    """The members of a zip, behind the items already there."""
-    first = await connection.scalar(
-        text("SELECT coalesce(max(position) + 1, 0) FROM batch_item WHERE batch_id = :id"), {"id": batch_id}
+async def add_uploads(connection: AsyncConnection, batch_id: uuid.UUID, uploads: Sequence[NewUpload]) -> int:
+    """Record the batch's further files; answers the number of the first. Call it with the batch locked."""
+    first = int(
+        await connection.scalar(
+            text("SELECT coalesce(max(number) + 1, 0) FROM upload WHERE batch_id = :id"), {"id": batch_id}
+        )
+        or 0
     )
-    await _insert_items(connection, batch_id, items, first_position=int(first or 0))
-    await add_counts(connection, batch_id, total=len(items))
+    if uploads:
+        await connection.execute(
+            text("""
+                INSERT INTO upload (batch_id, number, field, file_name, sha256, size_bytes, format)
+                VALUES (:batch_id, :number, :field, :file_name, :sha256, :size_bytes, :format)
+            """),
+            [
+                {
+                    "batch_id": batch_id,
+                    "number": number,
+                    "field": upload.field,
+                    "file_name": upload.file_name,
+                    "sha256": upload.sha256,
+                    "size_bytes": upload.size_bytes,
+                    "format": upload.format,
+                }
+                for number, upload in enumerate(uploads, start=first)
+            ],
+        )
+        await connection.execute(
+            text("UPDATE batch SET uncounted_bytes = uncounted_bytes + :bytes WHERE id = :id"),
+            {"id": batch_id, "bytes": sum(upload.size_bytes for upload in uploads if upload.is_uncounted)},
+        )
+    return first
+
+
+async def lock(connection: AsyncConnection, batch_id: uuid.UUID) -> RowMapping:
+    """The batch's own row, which nobody changes before the transaction ends. Raises NotFound where it was removed."""
+    found = await connection.execute(text("SELECT * FROM batch WHERE id = :id FOR UPDATE"), {"id": batch_id})
+    if (row := found.mappings().one_or_none()) is None:
+        raise NotFound("batch", str(batch_id))
+    return row
+
+
+async def stay(connection: AsyncConnection, batch_id: uuid.UUID) -> bool:
+    """Whether the batch is there, which it then is until the transaction ends.
+
+    A batch is removed whole: what was read of one that is still there afterwards was all of it.
+    """
+    found = await connection.execute(text("SELECT id FROM batch WHERE id = :id FOR KEY SHARE"), {"id": batch_id})
+    return found.first() is not None
+
+
+async def queue(connection: AsyncConnection, batch_id: uuid.UUID, job_id: uuid.UUID) -> bool:
+    """It waits for a worker now, to be begun by this job. False where its state does not allow that."""
+    found = await connection.execute(
+        text("""
+            UPDATE batch SET state = 'queued', job_id = :job_id, started_at = NULL, finished_at = NULL, error = NULL,
+                   ended_before = items_succeeded + items_failed,
+                   cancel_requested = false, revision = revision + 1
+            WHERE id = :id AND state = ANY(:before) RETURNING id
+        """),
+        {"id": batch_id, "job_id": job_id, "before": before(BATCH, "queued")},
+    )
+    if found.first() is None:
+        return False
+    await notify(connection, batch_id)
+    return True
+
+
+async def notify(connection: AsyncConnection, batch_id: uuid.UUID) -> None:
+    """Whoever watches the batch wakes when the transaction commits; its revision has grown."""
+    await connection.execute(
+        text("SELECT pg_notify(:channel, id || ' ' || state) FROM batch WHERE id = :id"),
+        {"channel": CHANNEL, "id": batch_id},
+    )
 
 
 async def set_prepared(connection: AsyncConnection, batch_id: uuid.UUID) -> None:
@@ -123,34 +147,11 @@ async def set_prepared(connection: AsyncConnection, batch_id: uuid.UUID) -> None
     await connection.execute(text("UPDATE batch SET is_prepared = true WHERE id = :id"), {"id": batch_id})
 
 
-async def _insert_items(
-    connection: AsyncConnection, batch_id: uuid.UUID, items: Sequence[NewItem], *, first_position: int
-) -> None:
-    if not items:
-        return
-    await connection.execute(
-        text("""
-            INSERT INTO batch_item (batch_id, position, external_id, title, upload_number, member)
-            VALUES (:batch_id, :position, :external_id, :title, :upload_number, :member)
-        """),
-        [
-            {
-                "batch_id": batch_id,
-                "position": position,
-                "external_id": item.external_id,
-                "title": item.title,
-                "upload_number": item.upload_number,
-                "member": item.member,
-            }
-            for position, item in enumerate(items, start=first_position)
-        ],
-    )
-
-
 _SELECT = """
-    SELECT batch.*, job.progress AS job_progress, job.cancel_requested,
+    SELECT batch.*, job.progress AS job_progress,
+           extract(epoch FROM coalesce(batch.finished_at, clock_timestamp()) - batch.started_at)::float8 AS ran_s,
            model_version.name || '@' || model_version.version AS model, model_version.labels
-    FROM batch JOIN job ON job.id = batch.job_id
+    FROM batch LEFT JOIN job ON job.id = batch.job_id
     LEFT JOIN model_version ON model_version.id = batch.model_version_id
 """
 
@@ -163,7 +164,20 @@ async def find(connection: AsyncConnection, batch_id: uuid.UUID, *, catalog_id: 
     return found.mappings().one_or_none()
 
 
+async def get(connection: AsyncConnection, batch_id: uuid.UUID) -> RowMapping | None:
+    """Of whatever catalog; for workers."""
+    found = await connection.execute(text(f"{_SELECT} WHERE batch.id = :id"), {"id": batch_id})
+    return found.mappings().one_or_none()
+
+
+async def get_all(connection: AsyncConnection, batch_ids: Sequence[uuid.UUID]) -> Sequence[RowMapping]:
+    """Those that there are, in no order."""
+    found = await connection.execute(text(f"{_SELECT} WHERE batch.id = ANY(:ids)"), {"ids": list(batch_ids)})
+    return found.mappings().all()
+
+
 async def find_by_job(connection: AsyncConnection, job_id: uuid.UUID) -> RowMapping | None:
+    """The batch that this job begins; None once another job does."""
     found = await connection.execute(text(f"{_SELECT} WHERE batch.job_id = :id"), {"id": job_id})
     return found.mappings().one_or_none()
 
@@ -184,8 +198,8 @@ async def page(
 
 async def finished_among(connection: AsyncConnection, batch_ids: Sequence[uuid.UUID]) -> set[uuid.UUID]:
     found = await connection.execute(
-        text("SELECT id FROM batch WHERE id = ANY(:ids) AND state IN ('completed', 'failed', 'cancelled')"),
-        {"ids": list(batch_ids)},
+        text("SELECT id FROM batch WHERE id = ANY(:ids) AND state = ANY(:ended)"),
+        {"ids": list(batch_ids), "ended": sorted(BATCH_ENDED)},
     )
     return {row.id for row in found}
 
@@ -197,92 +211,23 @@ async def uploads(connection: AsyncConnection, batch_id: uuid.UUID) -> Sequence[
     return found.mappings().all()
 
 
-async def pending_items(connection: AsyncConnection, batch_id: uuid.UUID) -> Sequence[RowMapping]:
-    found = await connection.execute(
-        text("""
-            SELECT position, external_id, title, upload_number, member, coalesce(member, file_name) AS file
-            FROM batch_item JOIN upload ON upload.batch_id = :id AND upload.number = upload_number
-            WHERE batch_item.batch_id = :id AND state = 'pending' ORDER BY position
-        """),
-        {"id": batch_id},
-    )
-    return found.mappings().all()
-
-
-async def name_item(
-    connection: AsyncConnection, batch_id: uuid.UUID, position: int, *, external_id: str, title: str | None
-) -> None:
-    await connection.execute(
-        text("""
-            UPDATE batch_item SET external_id = :external_id, title = :title
-            WHERE batch_id = :id AND position = :position
-        """),
-        {"id": batch_id, "position": position, "external_id": external_id, "title": title},
-    )
-
-
-async def items(
-    connection: AsyncConnection, batch_id: uuid.UUID, *, state: str | None, after: int | None, limit: int
-) -> Sequence[RowMapping]:
-    """One page of items by position, each with its label or its first fault."""
-    found = await connection.execute(
-        text("""
-            SELECT item.position, item.external_id, item.title, item.line, item.state, prediction.label,
-                   prediction.confidence, fault.code, fault.message, fault."column"
-            FROM batch_item item
-            LEFT JOIN prediction USING (batch_id, position)
-            LEFT JOIN LATERAL (
-                SELECT code, message, "column" FROM batch_fault
-                WHERE batch_id = item.batch_id AND position = item.position AND severity = 'error'
-                ORDER BY number LIMIT 1
-            ) fault ON item.state = 'failed'
-            WHERE item.batch_id = :id AND (CAST(:state AS text) IS NULL OR item.state = :state)
-              AND item.position > CAST(:after AS bigint)
-            ORDER BY item.position LIMIT :limit
-        """),
-        {"id": batch_id, "state": state, "after": -1 if after is None else after, "limit": limit},
-    )
-    return found.mappings().all()
-
-
-async def results(
-    connection: AsyncConnection, batch_id: uuid.UUID, *, after: int | None, limit: int
-) -> Sequence[RowMapping]:
-    """One page of the succeeded items by position."""
-    found = await connection.execute(
-        text("""
-            SELECT position, item.external_id, item.title, prediction.label, prediction.confidence,
-                   prediction.probabilities
-            FROM prediction JOIN batch_item item USING (batch_id, position)
-            WHERE batch_id = :id AND position > :after ORDER BY position LIMIT :limit
-        """),
-        {"id": batch_id, "after": -1 if after is None else after, "limit": limit},
-    )
-    return found.mappings().all()
-
-
-async def faults(
-    connection: AsyncConnection, batch_id: uuid.UUID, *, severity: str, after: int, limit: int
-) -> Sequence[RowMapping]:
-    found = await connection.execute(
-        text("""
-            SELECT number, item, line, "column", code, message FROM batch_fault
-            WHERE batch_id = :id AND severity = :severity AND number > CAST(:after AS bigint)
-            ORDER BY number LIMIT :limit
-        """),
-        {"id": batch_id, "severity": severity, "after": after, "limit": limit},
-    )
-    return found.mappings().all()
+async def has_uploads(connection: AsyncConnection, batch_id: uuid.UUID) -> bool:
+    found = await connection.scalar(text("SELECT EXISTS (SELECT FROM upload WHERE batch_id = :id)"), {"id": batch_id})
+    return bool(found)
 
 
 async def start(connection: AsyncConnection, batch_id: uuid.UUID) -> None:
-    await connection.execute(
+    """A worker has begun; where one has already, nothing changes."""
+    found = await connection.execute(
         text("""
-            UPDATE batch SET state = 'running', started_at = coalesce(started_at, clock_timestamp())
-            WHERE id = :id AND state IN ('queued', 'running')
+            UPDATE batch SET state = 'running', started_at = coalesce(started_at, clock_timestamp()),
+                   revision = revision + 1
+            WHERE id = :id AND state = ANY(:before) RETURNING id
         """),
-        {"id": batch_id},
+        {"id": batch_id, "before": before(BATCH, "running")},
     )
+    if found.first() is not None:
+        await notify(connection, batch_id)
 
 
 async def set_model(connection: AsyncConnection, batch_id: uuid.UUID, model_version_id: int) -> None:
@@ -302,12 +247,12 @@ async def add_counts(
     rows_uploaded: int = 0,
     rows_missing: int = 0,
 ) -> None:
-    """Counts change only here, in the transaction that changes the items."""
+    """Counts change only here and at the batch's end, in the transaction that changes the items."""
     await connection.execute(
         text("""
             UPDATE batch SET items_total = items_total + :total, items_succeeded = items_succeeded + :succeeded,
                    items_failed = items_failed + :failed, rows_uploaded = rows_uploaded + :rows_uploaded,
-                   rows_missing = rows_missing + :rows_missing
+                   rows_missing = rows_missing + :rows_missing, revision = revision + 1
             WHERE id = :id
         """),
         {
@@ -319,6 +264,26 @@ async def add_counts(
             "rows_missing": rows_missing,
         },
     )
+    await notify(connection, batch_id)
+
+
+async def end_reached(connection: AsyncConnection, batch_id: uuid.UUID) -> str | None:
+    """The state in which the batch ends now, if it does; the batch stays locked, so that one of several shards sees it.
+
+    It ends when no item is waiting; after a wish to cancel, as soon as nobody works on it.
+    """
+    batch = await lock(connection, batch_id)
+    if batch["state"] not in before(BATCH, "completed") or not batch["is_prepared"]:
+        return None
+    if batch["items_succeeded"] + batch["items_failed"] + batch["items_cancelled"] == batch["items_total"]:
+        return "completed"
+    if not batch["cancel_requested"]:
+        return None
+    working = await connection.scalar(
+        text("SELECT EXISTS (SELECT FROM job WHERE batch_id = :id AND state IN ('queued', 'running'))"),
+        {"id": batch_id},
+    )
+    return None if working else "cancelled"
 
 
 async def finish(
@@ -332,12 +297,12 @@ async def finish(
     """The end of a batch: items still waiting are cancelled, or failed with it, and waiting requests wake."""
     left = "cancelled" if state == "cancelled" else "failed"
     await connection.execute(
-        text("UPDATE batch_item SET state = :left WHERE batch_id = :id AND state = 'pending'"),
-        {"id": batch_id, "left": left},
+        text("UPDATE batch_item SET state = :left WHERE batch_id = :id AND state = ANY(:before)"),
+        {"id": batch_id, "left": left, "before": before(ITEM, left)},
     )
     statement = text("""
         UPDATE batch SET state = :state, error = :error, input_summary = coalesce(:input_summary, input_summary),
-               finished_at = clock_timestamp(),
+               finished_at = clock_timestamp(), revision = revision + 1,
                items_cancelled = count.cancelled, items_failed = count.failed
         FROM (SELECT count(*) FILTER (WHERE state = 'cancelled') AS cancelled,
                      count(*) FILTER (WHERE state = 'failed') AS failed
@@ -350,45 +315,4 @@ async def finish(
     await connection.execute(
         statement, {"id": batch_id, "state": state, "error": error, "input_summary": input_summary}
     )
-    await connection.execute(text("SELECT pg_notify(:channel, :id)"), {"channel": CHANNEL, "id": str(batch_id)})
-
-
-async def fail_item(connection: AsyncConnection, batch_id: uuid.UUID, position: int) -> bool:
-    """Whether the item was waiting until now."""
-    found = await connection.execute(
-        text("""
-            UPDATE batch_item SET state = 'failed'
-            WHERE batch_id = :id AND position = :position AND state = 'pending' RETURNING position
-        """),
-        {"id": batch_id, "position": position},
-    )
-    return found.first() is not None
-
-
-async def request_cancel(connection: AsyncConnection, batch_id: uuid.UUID, job_id: uuid.UUID) -> None:
-    """A batch that nobody works on is cancelled at once; a running one when its worker sees the wish.
-
-    Raises Conflict while the results are being recorded: that holds the job, and waiting would hold a connection.
-    """
-    await connection.execute(text(f"SET LOCAL lock_timeout = '{CANCEL_WAIT_S}s'"))
-    try:
-        job = await _mark_cancelled(connection, job_id)
-    except DBAPIError as error:
-        if getattr(error.orig, "sqlstate", None) == LOCK_NOT_AVAILABLE:
-            raise Conflict("The results are being recorded at this moment; it is too late to cancel.") from error
-        raise
-    row = job.first()
-    if row is not None and row.state == "cancelled":
-        await finish(connection, batch_id, "cancelled")
-
-
-async def _mark_cancelled(connection: AsyncConnection, job_id: uuid.UUID) -> CursorResult[Any]:
-    return await connection.execute(
-        text("""
-            UPDATE job SET cancel_requested = true,
-                   state = CASE WHEN state = 'queued' THEN 'cancelled' ELSE state END,
-                   finished_at = CASE WHEN state = 'queued' THEN clock_timestamp() ELSE finished_at END
-            WHERE id = :id AND state IN ('queued', 'running') RETURNING state
-        """),
-        {"id": job_id},
-    )
+    await notify(connection, batch_id)

@@ -7,11 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import bindparam, text
+from sqlalchemy import RowMapping, bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
-
-FINAL_STATES = frozenset({"succeeded", "failed", "cancelled"})
 
 
 class LeaseLost(Exception):
@@ -25,6 +23,8 @@ class Claim:
     job_id: uuid.UUID
     token: uuid.UUID
     attempt: int
+    is_cancelled: bool = False
+    """Whether the client had asked for the end already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +35,57 @@ class JobStatus:
     """Whether a worker holds a lease that has not run out."""
 
 
-async def create(connection: AsyncConnection, *, kind: str, catalog_id: int) -> uuid.UUID:
-    job_id = uuid.uuid4()
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """A job to be queued; the least `turn` is begun first."""
+
+    id: uuid.UUID
+    turn: int
+
+
+async def create(
+    connection: AsyncConnection,
+    *,
+    kind: str,
+    catalog_id: int,
+    client_id: str | None = None,
+    batch_id: uuid.UUID | None = None,
+) -> NewJob:
+    job = NewJob(uuid.uuid4(), await next_turn(connection, kind, client_id))
     await connection.execute(
-        text("INSERT INTO job (id, kind, catalog_id) VALUES (:id, :kind, :catalog_id)"),
-        {"id": job_id, "kind": kind, "catalog_id": catalog_id},
+        text("""
+            INSERT INTO job (id, kind, catalog_id, client_id, batch_id, turn)
+            VALUES (:id, :kind, :catalog_id, :client_id, :batch_id, :turn)
+        """),
+        {
+            "id": job.id,
+            "kind": kind,
+            "catalog_id": catalog_id,
+            "client_id": client_id,
+            "batch_id": batch_id,
+            "turn": job.turn,
+        },
     )
-    return job_id
+    return job
+
+
+async def next_turn(connection: AsyncConnection, kind: str, client_id: str | None) -> int:
+    """When a client's further job of a kind is due: after its own before, and not before what the workers have begun.
+
+    Start-time fair queueing (Goyal et al. 1996): a client with one job does not wait for all those of another. What a
+    client cancelled before it was begun does not count against it.
+    """
+    found = await connection.scalar(
+        text("""
+            SELECT greatest(
+                (SELECT turn + 1 FROM job
+                 WHERE client_id = :client_id AND kind = :kind AND (started_at IS NOT NULL OR state = 'queued')
+                 ORDER BY turn DESC LIMIT 1),
+                (SELECT max(turn) FROM job WHERE kind = :kind AND started_at IS NOT NULL), 0)
+        """),
+        {"client_id": client_id, "kind": kind},
+    )
+    return int(found or 0)
 
 
 async def discard(connection: AsyncConnection, job_id: uuid.UUID) -> None:
@@ -49,25 +93,26 @@ async def discard(connection: AsyncConnection, job_id: uuid.UUID) -> None:
     await connection.execute(text("DELETE FROM job WHERE id = :id"), {"id": job_id})
 
 
-async def catalog_of(connection: AsyncConnection, job_id: uuid.UUID) -> int:
-    found = await connection.execute(text("SELECT catalog_id FROM job WHERE id = :id"), {"id": job_id})
-    return int(found.scalar_one())
+async def get(connection: AsyncConnection, job_id: uuid.UUID) -> RowMapping:
+    """The job's own row."""
+    found = await connection.execute(text("SELECT * FROM job WHERE id = :id"), {"id": job_id})
+    return found.mappings().one()
 
 
-async def claim(connection: AsyncConnection, job_id: uuid.UUID, *, lease_s: float) -> Claim | None:
-    """Take the job if it is queued, or running under a lease that has run out."""
+async def claim(connection: AsyncConnection, job_id: uuid.UUID, *, token: uuid.UUID, lease_s: float) -> Claim | None:
+    """Take the job if it is queued, or running under a lease that has run out. `token`: a fresh one."""
     found = await connection.execute(
         text("""
-            UPDATE job SET state = 'running', attempt = attempt + 1, lease_token = gen_random_uuid(),
+            UPDATE job SET state = 'running', attempt = attempt + 1, lease_token = :token,
                    lease_until = clock_timestamp() + make_interval(secs => :lease_s),
                    heartbeat_at = clock_timestamp(), started_at = coalesce(started_at, clock_timestamp())
             WHERE id = :id AND (state = 'queued' OR (state = 'running' AND lease_until < clock_timestamp()))
-            RETURNING lease_token, attempt
+            RETURNING attempt, cancel_requested
         """),
-        {"id": job_id, "lease_s": lease_s},
+        {"id": job_id, "token": token, "lease_s": lease_s},
     )
     row = found.mappings().one_or_none()
-    return None if row is None else Claim(job_id, row["lease_token"], row["attempt"])
+    return None if row is None else Claim(job_id, token, row["attempt"], row["cancel_requested"])
 
 
 async def status(connection: AsyncConnection, job_id: uuid.UUID) -> JobStatus | None:
@@ -118,10 +163,11 @@ async def hold(connection: AsyncConnection, held: Claim) -> bool:
 
 
 async def release(connection: AsyncConnection, held: Claim) -> None:
-    """Give the job back unfinished, as a stopping worker does: the attempt is not spent."""
+    """Give the job back unfinished, as a stopping worker does: the attempt is not spent, and no item is blamed."""
     await connection.execute(
         text("""
-            UPDATE job SET state = 'queued', attempt = attempt - 1, lease_token = NULL, lease_until = NULL
+            UPDATE job SET state = 'queued', attempt = attempt - 1, lease_token = NULL, lease_until = NULL,
+                   metrics = metrics - 'suspect'
             WHERE id = :id AND lease_token = :token AND state = 'running'
         """),
         {"id": held.job_id, "token": held.token},

@@ -26,6 +26,7 @@ class ModelRow:
     labels: tuple[str, ...]
     features: str
     takes_audio: bool
+    takes_tables: bool
     alias: str | None
 
     @property
@@ -75,7 +76,10 @@ async def install(connection: AsyncConnection, new: NewModel) -> None:
     )
 
 
-_SELECT = "SELECT id, name, version, task, labels, features, takes_audio, alias FROM model_version"
+_SELECT = """
+    SELECT id, name, version, task, labels, features, takes_audio, cardinality(columns) > 0 AS takes_tables, alias
+    FROM model_version
+"""
 
 
 def _row(row: RowMapping) -> ModelRow:

@@ -7,10 +7,12 @@ import contextlib
 import logging
 import uuid
 from collections import defaultdict
+from collections.abc import Callable
 
 import asyncpg
 
 from groovemark.db import batches
+from groovemark.db.lifecycle import BATCH_ENDED
 from groovemark.db.session import Database, connect
 from groovemark.errors import DatabaseUnavailable
 
@@ -20,15 +22,17 @@ POLL_EVERY_S = 1.0
 
 
 class Notices:
-    """Tells waiting requests that their batch has come to its end.
+    """Tells waiting requests that their batch has come to its end, and `on_change` that something of a batch changed.
 
-    A notification can be lost with the connection, so once a second one grouped query asks for all waiting ids.
+    A notification can be lost with the connection, so once a second one grouped query asks for all waiting ids;
+    whoever gives `on_change` asks for itself.
     """
 
     def __init__(self, uri: str, database: Database) -> None:
         self._uri = uri
         self._database = database
         self._waiting: defaultdict[uuid.UUID, set[asyncio.Future[None]]] = defaultdict(set)
+        self.on_change: Callable[[uuid.UUID], None] = lambda _: None
         self._connection: asyncpg.Connection | None = None
         self._poller: asyncio.Task[None] | None = None
 
@@ -66,8 +70,11 @@ class Notices:
                 ended.set_result(None)
 
     def _heard(self, _connection: object, _pid: int, _channel: str, payload: object) -> None:
-        with contextlib.suppress(ValueError):
-            self._wake(uuid.UUID(str(payload)))
+        name, _, state = str(payload).partition(" ")
+        batch_id = uuid.UUID(name)
+        self.on_change(batch_id)
+        if state in BATCH_ENDED:
+            self._wake(batch_id)
 
     async def _poll(self) -> None:
         while True:

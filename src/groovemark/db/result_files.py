@@ -21,9 +21,9 @@ class ResultFileRow:
 async def find(connection: AsyncConnection, batch_id: uuid.UUID, file_format: str) -> ResultFileRow | None:
     found = await connection.execute(
         text("""
-            SELECT batch_id, format, job.state AS job_state, sha256, size_bytes
+            SELECT result_file.batch_id, format, job.state AS job_state, sha256, size_bytes
             FROM result_file JOIN job ON job.id = result_file.job_id
-            WHERE batch_id = :batch_id AND format = :format
+            WHERE result_file.batch_id = :batch_id AND format = :format
         """),
         {"batch_id": batch_id, "format": file_format},
     )
@@ -48,7 +48,7 @@ async def request(connection: AsyncConnection, batch_id: uuid.UUID, file_format:
 async def find_by_job(connection: AsyncConnection, job_id: uuid.UUID) -> ResultFileRow | None:
     found = await connection.execute(
         text("""
-            SELECT batch_id, format, job.state AS job_state, sha256, size_bytes
+            SELECT result_file.batch_id, format, job.state AS job_state, sha256, size_bytes
             FROM result_file JOIN job ON job.id = result_file.job_id WHERE job.id = :job_id
         """),
         {"job_id": job_id},

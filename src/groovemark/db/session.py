@@ -15,10 +15,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from groovemark.errors import ConfigurationError, DatabaseUnavailable
 
-SCHEMA_REVISION = "0001"
+SCHEMA_REVISION = "0002"
 """The migration this code needs; a test compares it with the newest one."""
 
 CONNECT_TIMEOUT_S = 5.0
+CURRENT_WITHIN_S = 3.0
+"""Whoever asks /ready is answered within five seconds, on a busy machine too."""
 
 
 def normalise_uri(uri: str) -> str:
@@ -54,12 +56,18 @@ async def connect(uri: str) -> asyncpg.Connection:
     return await asyncpg.connect(normalise_uri(uri), timeout=CONNECT_TIMEOUT_S)
 
 
-def create_engine(uri: str, *, pool_size: int = 10) -> AsyncEngine:
-    """The pool. asyncpg reads the URL itself, so that every libpq parameter (sslmode, …) works."""
+def create_engine(uri: str, *, pool_size: int = 10, idle_s: float | None = None) -> AsyncEngine:
+    """The pool. asyncpg reads the URL itself, so that every libpq parameter (sslmode, …) works.
+
+    Args:
+        idle_s: a transaction in which nothing happens for so long is ended by the server: a process that is frozen must
+            not keep its locks.
+    """
     dsn = normalise_uri(uri)
+    settings = {} if idle_s is None else {"idle_in_transaction_session_timeout": f"{idle_s * 1000:.0f}"}
 
     async def open_connection() -> asyncpg.Connection:
-        return await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT_S)
+        return await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT_S, server_settings=settings)
 
     return create_async_engine(
         "postgresql+asyncpg://",
@@ -73,16 +81,31 @@ def create_engine(uri: str, *, pool_size: int = 10) -> AsyncEngine:
 
 
 # A disk error inside a transaction is an OSError too, and is not the database's: there only a lost connection counts.
-_LOST = (ConnectionError, InterfaceError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError)
+_LOST = (
+    ConnectionError,
+    InterfaceError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # of a connection that ends while a statement is being sent
+    asyncpg.PostgresConnectionError,
+)
 _UNREACHABLE = (
     *_LOST,
     OSError,
     PoolTimeoutError,
-    asyncpg.CannotConnectNowError,
+    asyncpg.OperatorInterventionError,
     asyncpg.TooManyConnectionsError,
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,
 )
+
+
+_PASSING = ("08", "25P03", "40", "53", "57P")
+"""Starts of SQLSTATEs that tell of the server's state and not of the statement: a lost connection, too long idle, a
+deadlock, a full disk or memory, a shutdown or restart. The same transaction may succeed a moment later."""
+
+
+def _is_passing(error: BaseException) -> bool:
+    return str(getattr(error, "sqlstate", None) or "").startswith(_PASSING)
 
 
 class Database:
@@ -90,18 +113,19 @@ class Database:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
+        self._ending: set[asyncio.Task[bool]] = set()
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
         """A connection whose work is committed at the end, or rolled back on any error.
 
-        Raises DatabaseUnavailable when the server cannot be reached or drops the connection.
+        Raises DatabaseUnavailable when the server cannot be reached, drops the connection or is short of something.
         """
         try:
-            connection = await self._engine.connect()
-        except _UNREACHABLE as error:
-            raise DatabaseUnavailable from error
-        try:
+            try:
+                connection = await self._engine.connect()
+            except _UNREACHABLE as error:
+                raise DatabaseUnavailable from error
             try:
                 async with connection.begin():
                     yield connection
@@ -109,17 +133,32 @@ class Database:
                 await connection.close()
         except _LOST as error:
             raise DatabaseUnavailable from error
+        except asyncpg.PostgresError as error:  # of a statement sent past SQLAlchemy
+            if _is_passing(error):
+                raise DatabaseUnavailable from error
+            raise
         except DBAPIError as error:
-            if error.connection_invalidated:
+            if error.connection_invalidated or (error.orig is not None and _is_passing(error.orig)):
                 raise DatabaseUnavailable from error
             raise
 
     async def is_current(self) -> bool:
         """Whether the database answers and its schema is the one this code was written for."""
+        asking = asyncio.create_task(self._has_our_schema())
         try:
-            async with asyncio.timeout(CONNECT_TIMEOUT_S - 1), self.transaction() as connection:
+            await asyncio.wait({asking}, timeout=CURRENT_WITHIN_S)
+            return asking.done() and asking.result()
+        finally:
+            # Its end is not waited for: a connection takes its leave of a server that does not answer either.
+            asking.cancel()
+            self._ending.add(asking)
+            asking.add_done_callback(self._ending.discard)
+
+    async def _has_our_schema(self) -> bool:
+        try:
+            async with self.transaction() as connection:
                 found = await connection.scalar(text("SELECT version_num FROM alembic_version"))
-        except (DatabaseUnavailable, DBAPIError, TimeoutError):
+        except (DatabaseUnavailable, DBAPIError):
             return False
         return bool(found == SCHEMA_REVISION)
 

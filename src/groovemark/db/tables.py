@@ -1,8 +1,10 @@
 """The tables. The word model means a trained model; these classes are tables.
 
 batch ── batch_item ── prediction        what was submitted, and what came of each item
-  └── job                                who works on it (the queue's row carries only the job's id)
+  └── job                                who works on it, or on a part of it (the queue's row carries only the job's id)
 catalog ── track ── current_label        what is known now; label_count counts it per label
+client ── idempotency_key                answers to POST requests that may be sent again
+  └── webhook_endpoint ── webhook_delivery
 
 The tables that take a row for every item (batch_item, track, prediction, current_label) have no foreign keys: checking
 them row by row was half of the time of storing a batch. They are written in one transaction with what they refer to.
@@ -34,9 +36,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-JOB_STATES = ("queued", "running", "succeeded", "failed", "cancelled")
-BATCH_STATES = ("open", "queued", "running", "completed", "failed", "cancelled")
-ITEM_STATES = ("pending", "succeeded", "failed", "cancelled")
+from groovemark.db.lifecycle import BATCH, DELIVERY, ITEM, JOB
+
 MODEL_STATES = ("uploaded", "validated", "active", "archived")
 SEVERITIES = ("error", "warning")
 TITLE_START_CHARACTERS = 500
@@ -97,13 +98,27 @@ class ClientSecret(Base):
 
 
 class Job(Base):
-    """A piece of long work. The lease lives on the database's clock; whoever holds its token may write."""
+    """A piece of long work. The lease lives on the database's clock; whoever holds its token may write.
+
+    A shard, a job on some items of a batch, names their first and last position. Jobs are begun in the order of `turn`,
+    which shares the workers between clients. `metrics`: what a shard sums up for its batch.
+    """
 
     __tablename__ = "job"
-    __table_args__ = (_one_of("state", JOB_STATES),)
+    __table_args__ = (
+        _one_of("state", tuple(JOB)),
+        Index("job_newest_turn", "kind", "turn", postgresql_where=text("started_at IS NOT NULL")),
+        Index("job_last_turn_of_client", "client_id", "kind", text("turn DESC")),
+        Index("job_unfinished", "created_at", postgresql_where=text("state IN ('queued', 'running')")),
+    )
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
     kind: Mapped[str]
     catalog_id: Mapped[int] = mapped_column(ForeignKey("catalog.id"), index=True)
+    client_id: Mapped[str | None]
+    batch_id: Mapped[uuid.UUID | None] = mapped_column(index=True)
+    first_position: Mapped[int | None]
+    last_position: Mapped[int | None]
+    turn: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     state: Mapped[str] = mapped_column(server_default="queued")
     progress: Mapped[float] = mapped_column(server_default=text("0"))
     metrics: Mapped[dict[str, Any] | None]
@@ -146,23 +161,33 @@ class ModelVersion(Base):
 
 
 class Batch(Base):
-    """One submission. Its counts always equal those of its items."""
+    """One submission. Its counts always equal those of its items.
+
+    `job_id`: the job that reads a CSV, or that finds out what the items are; null while the batch is open.
+    `revision` grows with everything that a client can see of it. `uncounted_bytes`: of its CSV or its zips, of which
+    nobody knows how many items they hold before they are read. `ended_before`: items that had ended when it was last
+    queued.
+    """
 
     __tablename__ = "batch"
     __table_args__ = (
-        _one_of("state", BATCH_STATES),
+        _one_of("state", tuple(BATCH)),
         CheckConstraint(
             "items_succeeded + items_failed + items_cancelled <= items_total", name="items_are_counted_once"
         ),
         Index("batch_newest_first", "catalog_id", text("created_at DESC"), text("id DESC")),
+        Index("batch_unfinished", "client_id", postgresql_where=text("finished_at IS NULL")),
+        Index("batch_finished", "finished_at", postgresql_where=text("finished_at IS NOT NULL")),
     )
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
     catalog_id: Mapped[int] = mapped_column(ForeignKey("catalog.id"))
     client_id: Mapped[str]
-    job_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("job.id"), unique=True)
+    job_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("job.id"), unique=True)
     kind: Mapped[str]
     task: Mapped[str]
     state: Mapped[str] = mapped_column(server_default="queued")
+    revision: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    cancel_requested: Mapped[bool] = mapped_column(server_default=false())
     on_error: Mapped[str]
     is_prepared: Mapped[bool] = mapped_column(server_default=false())
     model_requested: Mapped[str | None]
@@ -173,11 +198,14 @@ class Batch(Base):
     items_succeeded: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
     items_failed: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
     items_cancelled: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    uncounted_bytes: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    ended_before: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
     input_summary: Mapped[dict[str, Any] | None]
     error: Mapped[dict[str, Any] | None]
     created_at: Mapped[datetime] = _now()
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
+    uploads_removed_at: Mapped[datetime | None]
 
 
 class Upload(Base):
@@ -195,13 +223,17 @@ class Upload(Base):
 
 
 class BatchItem(Base):
-    """One row of a CSV or one audio file. `member` is its path inside a zip."""
+    """One row of a CSV or one audio file. `member` is its path inside a zip, `url` where it is to be fetched from.
+
+    `same_as`: the position of an earlier item of the same bytes, whose result it gets.
+    """
 
     __tablename__ = "batch_item"
     __table_args__ = (
-        _one_of("state", ITEM_STATES),
+        _one_of("state", tuple(ITEM)),
         # Nearly all items succeed, and are found by position.
         Index("batch_item_by_state", "batch_id", "state", "position", postgresql_where=text("state <> 'succeeded'")),
+        Index("batch_item_same_as", "batch_id", "same_as", postgresql_where=text("same_as IS NOT NULL")),
     )
     batch_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
     position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
@@ -210,6 +242,8 @@ class BatchItem(Base):
     line: Mapped[int | None]
     upload_number: Mapped[int | None]
     member: Mapped[str | None]
+    url: Mapped[str | None]
+    same_as: Mapped[int | None]
     state: Mapped[str] = mapped_column(server_default="pending")
 
 
@@ -247,7 +281,7 @@ class Track(Base):
 
 
 class Prediction(Base):
-    """What a model said of an item, kept for ever: exactly one for every succeeded item.
+    """What a model said of an item, kept as long as its batch: exactly one for every succeeded item.
 
     `probabilities` are in the order of the model version's labels; `segments` hold one such list a window.
     """
@@ -319,3 +353,60 @@ class Worker(Base):
     pid: Mapped[int]
     started_at: Mapped[datetime] = _now()
     heartbeat_at: Mapped[datetime] = _now()
+
+
+class IdempotencyKey(Base):
+    """A POST request that its client may send again, and the first answer to it.
+
+    While it runs, its process holds it until `running_until`. `fingerprint`: SHA-256 of what was asked; it is there,
+    with an answer, from the transaction on that did what was asked.
+    """
+
+    __tablename__ = "idempotency_key"
+    client_id: Mapped[str] = mapped_column(ForeignKey("client.id", ondelete="CASCADE"), primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    token: Mapped[uuid.UUID]
+    running_until: Mapped[datetime]
+    fingerprint: Mapped[bytes | None] = mapped_column(LargeBinary)
+    response_status: Mapped[int | None]
+    response_headers: Mapped[dict[str, Any] | None]
+    response_body: Mapped[bytes | None] = mapped_column(LargeBinary)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)
+
+
+class WebhookEndpoint(Base):
+    """Where a client wants to be told of the ends of its batches.
+
+    Its secret is derived from the service's key, never stored; the hash tells whether a worker has the same key.
+    """
+
+    __tablename__ = "webhook_endpoint"
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    catalog_id: Mapped[int] = mapped_column(ForeignKey("catalog.id"))
+    client_id: Mapped[str] = mapped_column(ForeignKey("client.id", ondelete="CASCADE"), index=True)
+    url: Mapped[str]
+    created_at: Mapped[datetime] = _now()
+    secret_number: Mapped[int] = mapped_column(server_default=text("1"))
+    secret_sha256: Mapped[bytes] = mapped_column(LargeBinary)
+    rotated_at: Mapped[datetime | None]
+
+
+class WebhookDelivery(Base):
+    """One message to one endpoint, recorded in the transaction that made it true."""
+
+    __tablename__ = "webhook_delivery"
+    __table_args__ = (
+        _one_of("state", tuple(DELIVERY)),
+        Index("webhook_delivery_newest_first", "endpoint_id", text("created_at DESC"), text("id DESC")),
+    )
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    endpoint_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("webhook_endpoint.id", ondelete="CASCADE"))
+    job_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("job.id", ondelete="SET NULL"), unique=True)
+    event: Mapped[str]
+    payload: Mapped[dict[str, Any]]
+    state: Mapped[str] = mapped_column(server_default="pending")
+    attempts: Mapped[int] = mapped_column(server_default=text("0"))
+    response_status: Mapped[int | None]
+    error: Mapped[str | None]
+    created_at: Mapped[datetime] = _now()
+    delivered_at: Mapped[datetime | None]

@@ -14,7 +14,7 @@ DEAD_AFTER_S = 3 * BEAT_EVERY_S
 
 
 async def beat(connection: AsyncConnection, worker_id: uuid.UUID) -> None:
-    """This worker lives and has its models; rows of workers long dead are dropped on the way."""
+    """This worker lives and has its models."""
     await connection.execute(
         text("""
             INSERT INTO worker (id, host, pid) VALUES (:id, :host, :pid)
@@ -22,7 +22,14 @@ async def beat(connection: AsyncConnection, worker_id: uuid.UUID) -> None:
         """),
         {"id": worker_id, "host": socket.gethostname(), "pid": os.getpid()},
     )
-    await connection.execute(text("DELETE FROM worker WHERE heartbeat_at < clock_timestamp() - interval '1 hour'"))
+
+
+async def forget_dead(connection: AsyncConnection) -> int:
+    """Those silent for an hour, who did not say that they left."""
+    found = await connection.execute(
+        text("DELETE FROM worker WHERE heartbeat_at < clock_timestamp() - interval '1 hour'")
+    )
+    return int(found.rowcount)
 
 
 async def leave(connection: AsyncConnection, worker_id: uuid.UUID) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import lzma
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -17,6 +18,7 @@ from groovemark.errors import AudioRejected, InputRejected, TooLarge
 COPY_BYTES = 256 * 1024
 NAME_CHARACTERS_MAX = 500
 _ENTRY_BYTES = 1024  # of the directory, name and extra fields included: generous
+_DIRECTORY_BYTES_MAX = 64 * 1024 * 1024  # it is read into memory
 _METHODS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2})
 _JUNK = ("__MACOSX/", ".DS_Store", "Thumbs.db")
 
@@ -29,17 +31,30 @@ class ArchiveLimits:
 
     @property
     def entries_max(self) -> int:
-        """Folders and litter are entries too."""
-        return 4 * self.members_max + 1000
+        """Folders and litter are entries too: a Mac adds one for every file."""
+        return 2 * self.members_max + 1000
+
+    @property
+    def directory_bytes_max(self) -> int:
+        return min(self.entries_max * _ENTRY_BYTES, _DIRECTORY_BYTES_MAX)
 
 
-def list_members(path: Path, limits: ArchiveLimits) -> list[str]:
-    """Paths of the files in the archive, in its order; folders and the litter of operating systems are left out.
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A file in an archive, as the archive describes it; its bytes may say otherwise."""
+
+    name: str
+    size_bytes: int
+    crc32: int
+
+
+def list_members(path: Path, limits: ArchiveLimits) -> list[Member]:
+    """The files in the archive, in its order; folders and the litter of operating systems are left out.
 
     Raises InputRejected for an archive that is damaged, encrypted or tries to leave its folder, TooLarge when it
     promises more than the limits allow.
     """
-    with _open(path, limits) as archive:
+    with open_archive(path, limits) as archive:
         entries = [entry for entry in archive.infolist() if not _is_folder(entry) and not _is_junk(entry.filename)]
     for entry in entries:
         _refuse_unsafe(entry)
@@ -52,20 +67,31 @@ def list_members(path: Path, limits: ArchiveLimits) -> list[str]:
         raise TooLarge(f"The zip file unpacks to more than the {limits.total_bytes_max} bytes that are accepted.")
     if not names:
         raise InputRejected("The zip file holds no files.")
-    return names
+    return [Member(entry.filename, entry.file_size, entry.CRC) for entry in entries]
 
 
-def extract_member(path: Path, member: str, target: Path, limits: ArchiveLimits) -> None:
+def hash_members(path: Path, names: Sequence[str], limits: ArchiveLimits) -> dict[str, str]:
+    """SHA-256 of some members by name; those that are damaged or too large are left out."""
+    found: dict[str, str] = {}
+    with open_archive(path, limits) as archive:
+        for name in names:
+            digest = hashlib.sha256()
+            try:
+                for piece in _unpacked(archive, name, limits):
+                    digest.update(piece)
+            except AudioRejected:
+                continue
+            found[name] = digest.hexdigest()
+    return found
+
+
+def extract_member(archive: zipfile.ZipFile, member: str, target: Path, limits: ArchiveLimits) -> None:
     """Write one member to `target`, which must not exist.
 
     Raises AudioRejected when it is damaged or larger than it may be, whatever its header says.
     """
     with target.open("xb") as file:
-        written = 0
-        for piece in _unpacked(path, member, limits):
-            written += len(piece)
-            if written > limits.member_bytes_max:
-                raise AudioRejected("too_large", f"the file has more than {limits.member_bytes_max} bytes")
+        for piece in _unpacked(archive, member, limits):
             file.write(piece)
 
 
@@ -85,18 +111,27 @@ _DAMAGE = (
 )
 
 
-def _unpacked(path: Path, member: str, limits: ArchiveLimits) -> Iterator[bytes]:
+def _unpacked(archive: zipfile.ZipFile, member: str, limits: ArchiveLimits) -> Iterator[bytes]:
+    unpacked = 0
     try:
-        with _open(path, limits) as archive, archive.open(member) as source:
+        with archive.open(member) as source:
             while piece := source.read(COPY_BYTES):
+                unpacked += len(piece)
+                if unpacked > limits.member_bytes_max:
+                    raise AudioRejected("too_large", f"the file has more than {limits.member_bytes_max} bytes")
                 yield piece
     except _DAMAGE as error:
-        raise AudioRejected("undecodable", "the file is damaged inside the zip") from error
+        raise _damaged() from error
+
+
+def _damaged() -> AudioRejected:
+    return AudioRejected("undecodable", "the file is damaged inside the zip")
 
 
 @contextmanager
-def _open(path: Path, limits: ArchiveLimits) -> Iterator[zipfile.ZipFile]:
-    with _Bounded(path, limits.entries_max * _ENTRY_BYTES) as file:
+def open_archive(path: Path, limits: ArchiveLimits) -> Iterator[zipfile.ZipFile]:
+    """For `extract_member`, in several threads at once if need be. Raises InputRejected or TooLarge."""
+    with _Bounded(path, limits.directory_bytes_max) as file:
         try:
             archive = zipfile.ZipFile(file)
         except _DAMAGE as error:

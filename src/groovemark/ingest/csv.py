@@ -55,23 +55,23 @@ def open_csv(path: Path, *, specs: Sequence[FeatureSpec] | FeatureSpec, limits: 
         TooLarge: more decompressed bytes than allowed, before the header ended.
     """
     candidates = [specs] if isinstance(specs, FeatureSpec) else list(specs)
-    beginning, is_whole = _beginning(path, limits)
-    headers = [read_header(beginning, delimiter, columns_max=limits.columns) for delimiter in DELIMITERS]
-    if not is_whole and headers[0].size_bytes == len(beginning.encode()):
+    text, is_whole = beginning(path, limits)
+    headers = [read_header(text, delimiter, columns_max=limits.columns) for delimiter in DELIMITERS]
+    if not is_whole and headers[0].size_bytes == len(text.encode()):
         raise InputRejected(f"The header line is longer than {limits.header_bytes:,} bytes.")
     header, spec = choose_spec(headers, candidates)
     return CsvTable(path, spec, header, limits)
 
 
-def _beginning(path: Path, limits: CsvLimits) -> tuple[str, bool]:
+def beginning(path: Path, limits: CsvLimits) -> tuple[str, bool]:
     """Enough of the file to hold any header that is allowed, and whether that is the whole file."""
-    beginning = b""
+    found = b""
     for piece in read_utf8(path, size_limit_bytes=limits.size_bytes):
-        beginning += piece
-        if len(beginning) > limits.header_bytes:
+        found += piece
+        if len(found) > limits.header_bytes:
             # The cut may go through a character, far beyond the header.
-            return beginning[: limits.header_bytes].decode(errors="ignore"), False
-    return beginning.decode(), True
+            return found[: limits.header_bytes].decode(errors="ignore"), False
+    return found.decode(), True
 
 
 def warm_up() -> None:

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from groovemark.errors import CELL_CHARACTERS_MAX, Fault, InputRejected, shorten
-from groovemark.ml.features.spec import FeatureSpec
+from groovemark.ml.features.spec import TITLE, FeatureSpec
 
 ID_COLUMNS = ("trackID", "track_id")
-TITLE = "title"
 DELIMITERS = (",", ";")
 NAMES_SHOWN = 10
 

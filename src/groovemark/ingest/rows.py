@@ -20,9 +20,9 @@ from groovemark.ingest.cells import (
     read_track_id,
 )
 from groovemark.ingest.encoding import Progress
-from groovemark.ingest.header import ID_COLUMNS, TITLE, Header
+from groovemark.ingest.header import ID_COLUMNS, Header
 from groovemark.ingest.tokens import Plan, Scanned, TextColumn
-from groovemark.ml.features.spec import FeatureSpec
+from groovemark.ml.features.spec import TITLE, FeatureSpec
 from groovemark.ml.features.tabular import FeatureTable
 
 _INSPECTED_ROWS_MAX = 500
@@ -186,14 +186,16 @@ class RowReader:
         if len(good) < len(kept):
             kept = kept[good]
             texts = [[cells[index] for index in good.tolist()] for cells in texts]
+        titles = self._titles(texts)
+        own = dict(zip(self.spec.text_names, texts[len(texts) - len(self.spec.text_names) :], strict=True))
         return Block(
             lines=found.lines[kept + offset],
             external_ids=texts[0],
-            titles=self._titles(texts),
+            titles=titles,
             features=FeatureTable(
                 self.spec,
                 numbers if len(kept) == len(numbers) else numbers[kept],
-                dict(zip(self.spec.text_names, texts[len(texts) - len(self.spec.text_names) :], strict=True)),
+                {**own, TITLE: titles} if self.spec.title_required else own,
             ),
             rows_read=len(states),
             rows_missing=int(np.count_nonzero(is_missing)),

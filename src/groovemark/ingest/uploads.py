@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 
 from groovemark.errors import MalformedRequest, RequestRejected, TooLarge, shorten
 from groovemark.ingest.sniff import Content, sniff
-from groovemark.storage.local import IncomingObject, LocalStorage, StoredObject
+from groovemark.storage.base import IncomingObject, Storage, StoredObject
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
@@ -24,6 +24,7 @@ HEAD_BYTES = 4096
 
 TEXT_FIELDS = frozenset({"model", "task", "on_error"})
 FILE_FIELDS = frozenset({"csv_file", "files", "manifest"})
+AUDIO_FIELDS = frozenset({"files", "manifest"})
 _TEXT_BYTES_MAX = 4096
 _FILE_NAME_CHARACTERS_MAX = 500  # it becomes a track's external id, which an index row must hold
 _OTHER_PARTS_MAX = 8
@@ -65,7 +66,7 @@ class ReceivedFile:
 class ReceivedForm:
     texts: dict[str, str]
     files: tuple[ReceivedFile, ...]
-    storage: LocalStorage
+    storage: Storage
 
     def of(self, field: str) -> tuple[ReceivedFile, ...]:
         return tuple(file for file in self.files if file.field == field)
@@ -81,9 +82,10 @@ async def receive_form(
     *,
     content_type: str,
     content_length: int | None,
-    storage: LocalStorage,
+    storage: Storage,
     limits: UploadLimits,
     silence_s: float = SILENCE_S,
+    fields: Collection[str] = TEXT_FIELDS | FILE_FIELDS,
 ) -> AsyncIterator[ReceivedForm]:
     """The form that came. Its files are removed at the end of the context, whatever happens, unless they were kept.
 
@@ -93,7 +95,7 @@ async def receive_form(
     if content_length is not None and content_length > limits.body_bytes_max:
         raise TooLarge(f"The body has {content_length} bytes; at most {limits.body_bytes_max} are accepted.")
     with ExitStack() as cleanup:
-        form = _Form(storage, limits, cleanup)
+        form = _Form(storage, limits, cleanup, fields)
         parser = _parser(content_type, form)
         received = 0
         try:
@@ -155,8 +157,8 @@ class _Part:
 class _Form:
     """The parser's callbacks: they run in a thread, one at a time, in the order of the body."""
 
-    def __init__(self, storage: LocalStorage, limits: UploadLimits, cleanup: ExitStack) -> None:
-        self._storage, self._limits, self._cleanup = storage, limits, cleanup
+    def __init__(self, storage: Storage, limits: UploadLimits, cleanup: ExitStack, fields: Collection[str]) -> None:
+        self._storage, self._limits, self._cleanup, self._fields = storage, limits, cleanup, fields
         self._texts: dict[str, str] = {}
         self._files: list[ReceivedFile] = []
         self._audio_bytes = 0
@@ -200,8 +202,8 @@ class _Form:
         name = options.get(b"name", b"").decode("utf-8", "replace")
         if kind != b"form-data" or not name:
             raise MalformedRequest("A part of the form has no name.")
-        if name not in TEXT_FIELDS | FILE_FIELDS:
-            known = ", ".join(sorted(TEXT_FIELDS | FILE_FIELDS))
+        if name not in self._fields:
+            known = ", ".join(sorted(self._fields))
             raise RequestRejected(f"The form has an unknown field '{shorten(name)}'; known are {known}.")
         self._part.name = name
         if name in FILE_FIELDS and b"filename" in options:

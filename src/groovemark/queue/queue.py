@@ -1,6 +1,7 @@
 """The job queue: pgqueuer on the service's own database. No other module names the library.
 
-A queue row carries a job's id and nothing else: queue rows go when the work is done, jobs stay.
+A queue row carries a job's id and nothing else: queue rows go when the work is done, jobs stay. The library drops a row
+whoever reports it done, so a row may be missing while its job has not ended; `tend` sees to that.
 """
 
 from __future__ import annotations
@@ -8,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
+from typing import Protocol
 
 import asyncpg
 from pgqueuer import AsyncpgDriver, Job, Queries, QueueManager, RetryRequested
@@ -20,11 +23,34 @@ logger = logging.getLogger(__name__)
 
 Handler = Callable[[uuid.UUID], Awaitable[None]]
 
-# The library wants at least twice its batch size; two running jobs keep a small batch from waiting behind a large one.
 BATCH_SIZE = 1
-JOBS_AT_ONCE = 2
+AT_ONCE_MIN = 2 * BATCH_SIZE
+"""The library insists."""
 RECONNECT_PAUSE_S = 1.0
 TRY_AGAIN_S = 5.0
+ROWS_A_STATEMENT = 10_000
+_TENDING = 43
+"""The advisory lock of the one process that tends the queue."""
+
+
+class QueuedJob(Protocol):
+    """What the queue wants to know of a job: the least turn is begun first."""
+
+    @property
+    def id(self) -> uuid.UUID: ...
+    @property
+    def turn(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class Lane:
+    """Kinds of jobs that share so many places of a worker; those of another lane never wait for them.
+
+    A lane takes a connection of its own.
+    """
+
+    handlers: Mapping[str, Handler]
+    at_once: int
 
 
 class NotNow(Exception):
@@ -44,14 +70,55 @@ def uninstall_sql() -> str:
     return QueryBuilderEnvironment().build_uninstall_query()
 
 
-async def enqueue(connection: asyncpg.Connection, kind: str, job_id: uuid.UUID) -> None:
-    """Queue a job; it becomes visible when the connection's transaction commits, or never."""
-    await Queries(AsyncpgDriver(connection)).enqueue(kind, job_id.bytes)
+async def enqueue(connection: asyncpg.Connection, kind: str, jobs: Sequence[QueuedJob]) -> None:
+    """Queue jobs; they become visible when the connection's transaction commits, or never."""
+    queries = Queries(AsyncpgDriver(connection))
+    for start in range(0, len(jobs), ROWS_A_STATEMENT):
+        some = jobs[start : start + ROWS_A_STATEMENT]
+        await queries.enqueue([kind] * len(some), [job.id.bytes for job in some], [-job.turn for job in some])
+
+
+async def tend(connection: asyncpg.Connection, *, silent_s: float) -> int:
+    """Queue again what has not ended, yet nobody works on and no row speaks of; answers how many jobs that were.
+
+    That happens where a worker that had lost its lease still took the row away, and the next one died. For
+    one process at a time: where another is at it, nothing is done.
+
+    Args:
+        silent_s: so long after the last sign of life; more than a lease, so that rows on their way are not doubled.
+    """
+    if not await connection.fetchval("SELECT pg_try_advisory_xact_lock($1, 0)", _TENDING):
+        return 0
+    forgotten = await connection.fetch(
+        """
+        SELECT id, kind, turn FROM job
+        WHERE state IN ('queued', 'running')
+          AND greatest(created_at, heartbeat_at, lease_until) < clock_timestamp() - $1::interval
+          AND NOT EXISTS (
+              SELECT FROM pgqueuer WHERE payload = uuid_send(job.id) AND status IN ('queued', 'picked'))
+        """,
+        timedelta(seconds=silent_s),
+    )
+    for job in forgotten:
+        logger.warning("job %s was in no queue, queueing it again", job["id"])
+        await Queries(AsyncpgDriver(connection)).enqueue(job["kind"], job["id"].bytes, -job["turn"])
+    return len(forgotten)
+
+
+# A connection that ends while two statements meet on it raises the driver's own InternalClientError.
+_LOST = (
+    OSError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    FailingListenerError,
+    TimeoutError,
+)
 
 
 async def consume(
     open_connection: Callable[[], Awaitable[asyncpg.Connection]],
-    handlers: Mapping[str, Handler],
+    lanes: Sequence[Lane],
     *,
     lease_s: float,
     stop: asyncio.Event,
@@ -60,32 +127,36 @@ async def consume(
 
     A lost connection is opened again; the jobs of a dead worker come back after the lease.
     """
+    async with asyncio.TaskGroup() as group:
+        for lane in lanes:
+            group.create_task(_consume(open_connection, lane, lease_s=lease_s, stop=stop))
+
+
+async def _consume(
+    open_connection: Callable[[], Awaitable[asyncpg.Connection]], lane: Lane, *, lease_s: float, stop: asyncio.Event
+) -> None:
     while not stop.is_set():
         try:
-            await _consume_once(open_connection, handlers, lease_s=lease_s, stop=stop)
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, FailingListenerError, TimeoutError) as error:
+            await _consume_once(open_connection, lane, lease_s=lease_s, stop=stop)
+        except _LOST as error:
             logger.warning("queue connection lost, trying again: %s", error)
             await _pause(stop, RECONNECT_PAUSE_S)
 
 
 async def _consume_once(
-    open_connection: Callable[[], Awaitable[asyncpg.Connection]],
-    handlers: Mapping[str, Handler],
-    *,
-    lease_s: float,
-    stop: asyncio.Event,
+    open_connection: Callable[[], Awaitable[asyncpg.Connection]], lane: Lane, *, lease_s: float, stop: asyncio.Event
 ) -> None:
     connection = await open_connection()
     try:
         manager = QueueManager(Queries(AsyncpgDriver(connection)))
-        for kind, handler in handlers.items():
+        for kind, handler in lane.handlers.items():
             manager.entrypoint(kind, on_failure="hold", accepts_context=False)(_entrypoint(handler))
         watcher = asyncio.create_task(_forward(stop, manager.shutdown))
         try:
             await manager.run(
                 dequeue_timeout=timedelta(seconds=min(lease_s, 5)),
                 batch_size=BATCH_SIZE,
-                max_concurrent_tasks=JOBS_AT_ONCE,
+                max_concurrent_tasks=max(lane.at_once, AT_ONCE_MIN),
                 shutdown_on_listener_failure=True,
                 heartbeat_timeout=timedelta(seconds=lease_s),
             )

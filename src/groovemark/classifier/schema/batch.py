@@ -35,10 +35,14 @@ class Links(BaseModel):
     """Paths of what belongs to the batch."""
 
     self: str
+    files: str = Field(description="POST more files here while the batch is open,")
+    start: str = Field(description="and then have it run.")
+    events: str
     items: str
     results: str
     errors: str
     cancel: str
+    retry: str
 
 
 class Batch(BaseModel):
@@ -52,6 +56,10 @@ class Batch(BaseModel):
     on_error: Literal["reject", "skip"]
     counts: Counts
     progress: float = Field(ge=0, le=1)
+    rate_per_s: float | None = Field(description="Items a second since it was last begun; null while unknown.")
+    eta_s: float | None = Field(
+        description="Seconds until its end at that rate; null when it does not run, or unknown."
+    )
     cancel_requested: bool
     error: BatchError | None
     created_at: datetime
@@ -107,3 +115,17 @@ class FaultList(BaseModel):
     """In the order in which they were found."""
 
     errors: list[BatchFault]
+
+
+class FaultGroup(BaseModel):
+    """What went wrong in the same way."""
+
+    code: str
+    count: int
+    examples: list[BatchFault] = Field(description="The first three.")
+
+
+class FaultGroupList(BaseModel):
+    """The commonest first."""
+
+    groups: list[FaultGroup]

@@ -1,0 +1,1 @@
+"""What routes of webhooks take and answer."""

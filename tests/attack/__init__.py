@@ -1,0 +1,1 @@
+"""What strangers send to harm groovemark, and what becomes of it."""

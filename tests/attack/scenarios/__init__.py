@@ -1,0 +1,1 @@
+"""Every attack, a file each."""

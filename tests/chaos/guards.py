@@ -1,0 +1,257 @@
+"""`make guards`: every scenario again, each in a copy of groovemark from which the guard that it tests was removed.
+
+A scenario that keeps its promise even then tests nothing. Each is played in its short version where that can notice.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from tests.chaos.site import REPOSITORY
+
+STATE = REPOSITORY / ".venv" / "guards.json"
+PATIENCE_S = 60
+"""So long a scenario waits for a batch that may never end."""
+STOPPED_AFTER_S = 900
+VERDICTS = {"BROKEN": "noticed", "kept": "UNNOTICED", "not": "not run"}
+COPIED = ("src", "tests", "migrations")
+LINKED = ("model", "pyproject.toml")
+
+
+@dataclass(frozen=True)
+class Guard:
+    """A piece of groovemark, by the text that is it, and what stands there without it.
+
+    Attributes:
+        behind: others of the same file that would catch alone what comes through, with what stands there instead.
+        is_long: whether only the full version can notice.
+    """
+
+    scenario: str
+    what: str
+    file: str
+    text: str
+    without: str = ""
+    behind: tuple[tuple[str, str], ...] = ()
+    is_long: bool = False
+
+
+SOURCE = "src/groovemark/"
+EXPIRED = "(state = 'queued' OR (state = 'running' AND lease_until < clock_timestamp()))"
+LEASE_END = "lease_until = clock_timestamp() + make_interval(secs => :lease_s)"
+LEASE_END_BY_WORKER = (
+    'lease_until = to_timestamp(""" + str(__import__(\'time\').time()) + """) + make_interval(secs => :lease_s)'
+)
+
+GUARDS = (
+    Guard("R1", "a job whose lease has ended may be claimed", f"{SOURCE}db/jobs.py", EXPIRED, "state = 'queued'"),
+    Guard(
+        "R2",
+        "the sweep of what nobody refers to",
+        f"{SOURCE}upkeep.py",
+        "{**_CHORES, **(_STORE_CHORES if with_store else {})}",
+        "_CHORES",
+    ),
+    Guard(
+        "R3",
+        "results are written under the lease's token alone",
+        f"{SOURCE}db/jobs.py",
+        "WHERE id = :id AND lease_token = :token AND state = 'running' FOR UPDATE",
+        "WHERE id = :id FOR UPDATE",
+    ),
+    Guard("R4", "a job whose lease has ended may be claimed", f"{SOURCE}db/jobs.py", EXPIRED, "state = 'queued'"),
+    Guard("R6", "heartbeats", f"{SOURCE}lease.py", "await asyncio.sleep(pause_s)", "await asyncio.sleep(1e6)"),
+    Guard(
+        "R7",
+        "the queue's connection is opened again",
+        f"{SOURCE}queue/queue.py",
+        "        except _LOST as error:",
+        "        except ZeroDivisionError as error:",
+    ),
+    Guard(
+        "R8",
+        "what tells of the server's state is told from an error of the statement",
+        f"{SOURCE}db/session.py",
+        '_PASSING = ("08", "25P03", "40", "53", "57P")',
+        '_PASSING = ("99",)',
+    ),
+    Guard(
+        "R9",
+        "a batch and the answer to its key are one transaction",
+        f"{SOURCE}classifier/service.py",
+        "        await once.record(connection, answers.accepted(row))\n",
+    ),
+    Guard(
+        "R10",
+        "readiness has a limit of time",
+        f"{SOURCE}db/session.py",
+        "timeout=CURRENT_WITHIN_S",
+        "timeout=3600",
+    ),
+    Guard(
+        "R11",
+        "a decoder's crash is its file's failure",
+        f"{SOURCE}ml/audio/sandbox.py",
+        'return AudioRejected("decoder_crashed", f"The decoder ended',
+        'return ServiceError(f"The decoder ended',
+    ),
+    Guard(
+        "R12",
+        "one file's rejection is kept apart from its neighbours",
+        f"{SOURCE}ml/features/file_extractor.py",
+        "        except AudioRejected as error:\n            return error",
+        "        except ZeroDivisionError as error:\n            return error",
+    ),
+    Guard(
+        "R13",
+        "what was half received is removed",
+        f"{SOURCE}storage/base.py",
+        "        self.path.unlink(missing_ok=True)\n",
+        "        self.path.touch()\n",
+    ),
+    Guard(
+        "R14",
+        "the claim of the key",
+        f"{SOURCE}idempotency.py",
+        "    key = _key(request)\n",
+        "    key = None\n",
+    ),
+    Guard(
+        "R15",
+        "the comparison of fingerprints",
+        f"{SOURCE}idempotency.py",
+        "    if asked != done.fingerprint:\n        raise KeyReused\n",
+    ),
+    Guard(
+        "R16",
+        "items of the same bytes point to the first",
+        f"{SOURCE}classifier/prepare_audio.py",
+        '        await preparing.link_equal_content(raw, batch["id"], known)\n',
+        "        del known\n",
+    ),
+    Guard(
+        "R17",
+        "a cancel stops the work on a shard",
+        f"{SOURCE}lease.py",
+        "        return self.is_cancelled or self.is_lost or self._stopping.is_set()",
+        "        return self.is_lost or self._stopping.is_set()",
+    ),
+    Guard("R19", "the attempt is given back", f"{SOURCE}db/jobs.py", ", attempt = attempt - 1,", ","),
+    Guard(
+        "R20",
+        "a full queue takes nothing",
+        f"{SOURCE}backpressure.py",
+        "        await self._read()\n",
+        "        return\n",
+    ),
+    Guard("R21", "clients take turns", f"{SOURCE}db/jobs.py", "return int(found or 0)", "return 0"),
+    Guard(
+        "R22",
+        "a batch goes whole, with all that belongs to it",
+        f"{SOURCE}db/retention.py",
+        '    await connection.execute(text("DELETE FROM batch WHERE id = :id"), {"id": batch_id})\n',
+    ),
+    Guard(
+        "R23",
+        "counts go with the items that wait again",
+        f"{SOURCE}db/items.py",
+        "items_failed - (SELECT count(*) FROM again)",
+        "items_failed",
+    ),
+    Guard(
+        "R24",
+        "batches without a job get one when the schema goes back",
+        "migrations/versions/0002_shards.py",
+        "FROM batch WHERE job_id IS NULL RETURNING id)",
+        "FROM batch WHERE false RETURNING id)",
+    ),
+    Guard("R25", "leases end by the database's clock", f"{SOURCE}db/jobs.py", LEASE_END, LEASE_END_BY_WORKER),
+)
+
+
+def remove(guard: Guard, root: Path) -> None:
+    """Take it out of the copy at `root`, wherever its text stands."""
+    path = root / guard.file
+    content = path.read_text()
+    for text, without in ((guard.text, guard.without), *guard.behind):
+        if text not in content:
+            raise ValueError(f"{guard.scenario}: {guard.file} holds no {text!r}")
+        content = content.replace(text, without)
+    path.write_text(content)
+
+
+def main(guards: Sequence[Guard] = GUARDS, *, package: str = "tests.chaos") -> int:
+    parser = argparse.ArgumentParser(prog="make guards", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="R1", help="only these scenarios")
+    parser.add_argument("--fresh", action="store_true", help="play again what was played before")
+    asked = parser.parse_args()
+    chosen = [guard for guard in guards if not asked.names or guard.scenario in asked.names]
+    known = json.loads(STATE.read_text()) if STATE.exists() else {}
+    for guard in chosen:
+        if asked.fresh or guard.scenario not in known:
+            known[guard.scenario] = _play_without(guard, package)
+            STATE.write_text(json.dumps(known, indent=1))
+        row = known[guard.scenario]
+        print(f"{guard.scenario:<4} {row['verdict']:<10} {row['seconds']:>4} s  without: {guard.what}", flush=True)
+        for line in row["said"][:3]:
+            print(f"                        {line}", flush=True)
+    return int(any(known[guard.scenario]["verdict"] == "UNNOTICED" for guard in chosen))
+
+
+def _play_without(guard: Guard, package: str) -> dict[str, object]:
+    began = time.monotonic()
+    with TemporaryDirectory(prefix="groovemark-guards-") as folder:
+        root = Path(folder)
+        root.chmod(0o755)  # PostgreSQL runs as another account where this is root's
+        for name in COPIED:
+            shutil.copytree(REPOSITORY / name, root / name)
+        for name in LINKED:
+            (root / name).symlink_to(REPOSITORY / name)
+        remove(guard, root)
+        said = _play(package, guard, root)
+    rows = [line.split() for line in said]
+    verdict = next((row[4] for row in rows if row and row[0] == guard.scenario and len(row) > 4), "")
+    table = [line.strip() for line in said[1:] if line.startswith(" ")]
+    return {
+        "verdict": VERDICTS.get(verdict, "no verdict"),
+        "seconds": round(time.monotonic() - began),
+        "said": [line[:110] for line in table] or said[-3:],
+    }
+
+
+def _play(package: str, guard: Guard, root: Path) -> list[str]:
+    """The table it prints."""
+    with (root / "said.log").open("w+") as log:
+        played = subprocess.Popen(
+            [sys.executable, "-m", package, *([] if guard.is_long else ["--short"]), guard.scenario],
+            cwd=root,
+            env={
+                **os.environ,
+                "PYTHONPATH": os.pathsep.join((str(root / "src"), str(root))),
+                "CHAOS_ENDS_WITHIN_S": str(PATIENCE_S),
+            },
+            stdout=log,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            played.wait(STOPPED_AFTER_S)
+        except subprocess.TimeoutExpired:
+            played.terminate()
+            played.wait()
+            return [f"not ended after {STOPPED_AFTER_S} s"]
+        log.seek(0)
+        return log.read().splitlines()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
