@@ -112,6 +112,8 @@ def upgrade() -> None:
         postgresql_where=sa.text("state IN ('queued', 'running')"),
     )
     op.execute("UPDATE batch SET cancel_requested = true FROM job WHERE job.id = batch.job_id AND job.cancel_requested")
+    op.execute("UPDATE batch SET job_id = NULL WHERE job_id = id")  # what the downgrade made
+    op.execute("DELETE FROM job USING batch WHERE job.id = batch.id")
     op.execute("UPDATE job SET batch_id = batch.id, client_id = batch.client_id FROM batch WHERE job.id = batch.job_id")
 
 
@@ -120,7 +122,7 @@ def downgrade() -> None:
     unfinished = op.get_bind().scalar(sa.text("SELECT count(*) FROM batch WHERE finished_at IS NULL"))
     if unfinished:
         raise RuntimeError(f"{unfinished} batches have not ended; let them end, or cancel them, and try again.")
-    # Ended batches that never had a job, because they were cancelled while open.
+    # Ended batches that never had a job, because they were cancelled while open, get one of the same id.
     op.execute(
         "WITH made AS (INSERT INTO job (id, kind, catalog_id, state, finished_at)"
         " SELECT id, 'classify', catalog_id, 'cancelled', finished_at FROM batch WHERE job_id IS NULL RETURNING id)"

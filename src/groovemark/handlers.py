@@ -12,13 +12,14 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
-from starlette.routing import Match, Route
+from starlette.routing import Match
 
 from groovemark.errors import FAULTS_MAX, Fault, RequestRejected, ServiceError, shorten
 
 logger = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
+METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 
 
 def problem(
@@ -96,10 +97,13 @@ async def _http_error(request: Request, error: Exception) -> Response:
 
 
 def _allowed_methods(request: Request) -> list[str]:
-    """Of every route of this path: Starlette names those of the first alone."""
-    routes = (route for route in request.app.routes if isinstance(route, Route))
-    matching = (route for route in routes if route.matches(request.scope)[0] != Match.NONE)
-    return sorted({method for route in matching for method in route.methods or ()})
+    """Of every route of this path: Starlette names those of the first alone, and of a folder of files none."""
+
+    def is_served(method: str) -> bool:
+        scope = {**request.scope, "method": method}
+        return any(route.matches(scope)[0] == Match.FULL for route in request.app.routes)
+
+    return [method for method in METHODS if is_served(method)] or ["GET", "HEAD"]
 
 
 async def _unhandled(request: Request, _error: Exception) -> Response:

@@ -67,6 +67,7 @@ def test_markup_in_what_a_client_sends_is_never_served_as_a_page(target: Target)
     ("path", "allowed"),
     [
         ("/docs", "GET"),
+        ("/docs/assets/swagger-ui.css", "GET, HEAD"),
         ("/api/v1/genre/list", "GET"),
         ("/api/v1/genre/title-list", "GET"),
         (UPLOAD, "POST"),
@@ -80,7 +81,7 @@ def test_method_that_a_route_lacks_is_named_with_those_it_has(target: Target, pa
             answer = client.request(method, path)
             assert_problem(answer, 405, "method_not_allowed")
             assert answer.headers["allow"] == allowed
-        assert client.head(path).status_code == 405
+        assert client.head(path).status_code == (200 if "HEAD" in allowed else 405)
 
 
 def test_monitors_may_ask_for_health_with_head(target: Target) -> None:

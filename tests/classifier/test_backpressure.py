@@ -25,7 +25,7 @@ def full(postgres: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         uri,
         """INSERT INTO model_version (name, version, alias, state, family, task, labels, features, columns, takes_audio,
                                       size_bytes, metrics)
-           VALUES ('some', '1', NULL, 'active', 'boosting', 'genre', '{pop}', 'fma-42', '{}', true, 1, '{}')""",
+           VALUES ('some', '1', NULL, 'active', 'boosting', 'genre', '{pop}', 'fma-42', '{tempo}', true, 1, '{}')""",
     )
     home: Path = tmp_path_factory.mktemp("full")
     with running_api(home, uri, QUEUE_ITEMS_MAX="6", QUEUE_CLIENT_SHARE="0.5") as running:

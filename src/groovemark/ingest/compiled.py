@@ -15,6 +15,8 @@ from numba import njit, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from groovemark.ml.compiling import kept
+
 LOWEST_POWER, HIGHEST_POWER = -330, 310
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -24,14 +26,8 @@ def compiled(function: _Function) -> _Function:
     """Compile on the first call, or load what an earlier process compiled."""
     # _nrt=False: nothing here allocates, and counting the references of arrays that pass from function to
     # function would take more than half of the time.
-    options: dict[str, Any] = {
-        "cache": True,
-        "nogil": True,
-        "error_model": "numpy",
-        "forceinline": True,
-        "_nrt": False,
-    }
-    return cast("_Function", njit(**options)(function))
+    options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "forceinline": True, "_nrt": False}
+    return cast("_Function", kept(njit(**options)(function)))
 
 
 def _intrinsic(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -36,12 +36,15 @@ SPECS = pytest.mark.parametrize("spec", [FMA_42, GTZAN_57, COMPOSER_118], ids=la
 def test_agrees_with_librosa_within_a_thousandth_and_in_tempo(is_compiled, spec, kind, duration_s):
     """Means near zero included, on sound with the noise floor of 16 bits.
 
-    One exception: how much the contrast of the lowest band deviates, whose valley is one bin alone, now and then
-    nearly cancelled; its rounding is twice as much.
+    One exception: how much contrast deviates in the lowest band, whose valley is one bin alone, now and then nearly
+    cancelled, and in a sweep, whose valleys lie over 110 dB below its one loud partial. What a transform in float32
+    rounds there depends on the processor, and is up to twice as much.
     """
+    bands = range(7) if kind == "sweep" else range(1)
+    loose = {f"spectral_contrast_{band}_std" for band in bands}
     ours = extract(spec, synthesize(kind, duration_s), is_compiled=is_compiled)[0]
     for name, our, their in zip(spec.numeric_names, ours, librosas(spec.name, kind, duration_s), strict=True):
-        tolerance = 1e-6 if name in COUNTED else 2e-3 if name == "spectral_contrast_0_std" else 1e-3
+        tolerance = 1e-6 if name in COUNTED else 2e-3 if name in loose else 1e-3
         assert our == pytest.approx(their, rel=tolerance, abs=0), name
 
 
@@ -58,7 +61,7 @@ def test_agrees_with_librosa_on_sound_without_any_noise(is_compiled, spec, kind)
     for name, our, their in zip(spec.numeric_names, ours, librosas(spec.name, kind, 3.0), strict=True):
         if "contrast" in name or "bandwidth" in name:
             continue
-        if "tonnetz" in name and kind in {"constant", "impulse"}:
+        if ("tonnetz" in name and kind in {"constant", "impulse"}) or ("chroma" in name and kind == "impulse"):
             continue  # whose spectra have no peak, so that rounding decides which tuning they have
         tolerance = 0.05 if "chroma" in name else 1e-3
         assert our == pytest.approx(their, rel=tolerance, abs=1e-4), name

@@ -151,7 +151,9 @@ class Analysis:
         """(batch, 1) in beats per minute."""
         n_lags = rhythm.lags(self.sample_rate, self.hop_length_samples)
         correlation = self.mean_autocorrelation(self.onset_strength, n_lags)
-        return rhythm.likeliest_tempo(correlation, self.sample_rate, self.hop_length_samples)[:, None]
+        return rhythm.likeliest_tempo(correlation, self.onset_strength, self.sample_rate, self.hop_length_samples)[
+            :, None
+        ]
 
     @cached_property
     def spectral_centroid(self) -> Tensor:

@@ -13,6 +13,8 @@ from groovemark.ml.features import filterbanks
 from groovemark.ml.features.functional import TINY
 
 AUTOCORRELATION_S = 8.0
+ROUNDING = 2e-7
+"""Of an autocorrelation, 1 at lag 0, from a transform in float32: what was seen is at most 4e-8."""
 
 Aggregate = Literal["mean", "median"]
 
@@ -95,14 +97,30 @@ def tempo(strength: Tensor, sample_rate: int, hop_length_samples: int) -> Tensor
         (batch,) in beats per minute; a track without any onset gets the prior's most likely lag, 117.45 at
         22,050 Hz. Source: Ellis 2007. Same as librosa.feature.tempo(onset_envelope=strength).
     """
-    n_lags = lags(sample_rate, hop_length_samples)
-    return likeliest_tempo(mean_autocorrelation(strength, n_lags), sample_rate, hop_length_samples)
+    correlation = mean_autocorrelation(strength, lags(sample_rate, hop_length_samples))
+    return likeliest_tempo(correlation, strength, sample_rate, hop_length_samples)
 
 
-def likeliest_tempo(correlation: Tensor, sample_rate: int, hop_length_samples: int) -> Tensor:
-    """(batch, lag) → (batch,) in beats per minute, the prior included."""
+def likeliest_tempo(correlation: Tensor, strength: Tensor, sample_rate: int, hop_length_samples: int) -> Tensor:
+    """(batch, lag) → (batch,) in beats per minute, the prior included.
+
+    Where rounding could have decided, as in a single click, which repeats itself at no lag, the correlation is taken
+    once more from the strength in float64, as librosa always does.
+    """
     n_lags = correlation.shape[1]
     prior = torch.as_tensor(filterbanks.tempo_prior(n_lags, sample_rate, hop_length_samples).copy())
+    prior = prior.to(correlation.device)
+    likelihood = _likelihood(correlation, prior)
+    best = likelihood.argmax(dim=-1, keepdim=True)
+    least = _likelihood(correlation - ROUNDING, prior).gather(1, best)
+    is_unsure = (_likelihood(correlation + ROUNDING, prior) >= least).sum(dim=-1) > 1  # (batch,)
+    if is_unsure.any():
+        exact = _likelihood(mean_autocorrelation(strength[is_unsure].double(), n_lags), prior)
+        best[is_unsure] = exact.argmax(dim=-1, keepdim=True)
     tempi = torch.as_tensor(filterbanks.tempi_bpm(n_lags, sample_rate, hop_length_samples).astype(np.float64))
-    likelihood = torch.log1p(1e6 * correlation.clamp_min(-9e-7)) + prior.to(correlation.device)
-    return tempi.to(correlation.device)[likelihood.argmax(dim=-1)]
+    return tempi.to(correlation.device)[best[:, 0]]
+
+
+def _likelihood(correlation: Tensor, prior: Tensor) -> Tensor:
+    """(batch, lag) the logarithm of each lag's, but for a constant."""
+    return torch.log1p(1e6 * correlation.clamp_min(-9e-7)) + prior
