@@ -14,6 +14,7 @@ from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from groovemark import working
+from groovemark.cli.db import upgrade_schema
 from groovemark.context import Context
 from groovemark.db import clients, jobs
 from groovemark.db.jobs import Claim
@@ -23,6 +24,7 @@ from groovemark.errors import DatabaseUnavailable, InputRejected, ServiceError
 from groovemark.lease import Lease
 from groovemark.queue import queue
 from groovemark.queue.queue import Lane
+from tests.conftest import Server
 
 KIND = "classify"
 LEASE_S = 0.5
@@ -79,6 +81,14 @@ class Jobs:
         if (claimed := await working.claim(context, job_id, load)) is not None:
             fail, cancel = functools.partial(self.end, "failed"), functools.partial(self.end, "cancelled")
             await working.work(context, claimed[0], run, fail=fail, cancel=cancel)
+
+
+@pytest.fixture
+def database_uri(postgres: Server) -> str:
+    """A database for each test: workers would run the jobs that other tests leave behind, too."""
+    uri = postgres.create_database()
+    upgrade_schema(uri)
+    return uri
 
 
 @pytest.fixture
