@@ -126,10 +126,8 @@ class SndFile:
         self._file.close()
 
 
-_CODECS = frozenset({"aac", "alac", "flac"})
+_CODECS = frozenset({"aac", "alac"})
 _NO_PROTOCOL = {"protocol_whitelist": "none"}
-# FFmpeg searches FLAC for frames one KiB at a time unless told otherwise.
-_OPTIONS = {"mov": _NO_PROTOCOL, "aac": _NO_PROTOCOL, "flac": _NO_PROTOCOL | {"raw_packet_size": "32768"}}
 _SAMPLE_TYPES: dict[str, tuple[type[np.generic], float]] = {
     "s16": (np.int16, 2.0**15),
     "s32": (np.int32, 2.0**31),
@@ -139,13 +137,12 @@ _SAMPLE_TYPES: dict[str, tuple[type[np.generic], float]] = {
 
 
 class Container:
-    """m4a (mp4), bare aac (ADTS), and flac, which FFmpeg decodes faster than libsndfile, with the same bits."""
+    """m4a (mp4) and bare aac (ADTS)."""
 
     def __init__(self, file: FileIO, demuxer: str) -> None:
         self._format = "m4a" if demuxer == "mov" else demuxer
-        self._flac_frames = _flac_frames(file) if demuxer == "flac" else 0
         try:
-            self._container: Any = av.open(file, format=demuxer, options=_OPTIONS[demuxer], metadata_errors="replace")
+            self._container: Any = av.open(file, format=demuxer, options=_NO_PROTOCOL, metadata_errors="replace")
         except (av.FFmpegError, ValueError) as error:
             raise undecodable() from error
         try:
@@ -183,8 +180,6 @@ class Container:
         # FFmpeg guesses the length of bare AAC from its bit rate.
         if self._format == "m4a" and self._stream.duration is not None:
             duration_s = float(self._stream.duration * self._stream.time_base)
-        if self._flac_frames:
-            duration_s = self._flac_frames / self._sample_rate
         tags = {
             name.lower(): text for name, text in [*self._stream.metadata.items(), *self._container.metadata.items()]
         }
@@ -243,19 +238,9 @@ def _scaled(block: Block, scale: np.float32) -> Block:
     return block
 
 
-def _flac_frames(file: FileIO) -> int:
-    """Samples a channel, from the 36 bits in the stream's first block; 0 where they do not tell."""
-    head = file.read(26)
-    file.seek(0)
-    return int.from_bytes(head[18:26], "big") & ((1 << 36) - 1) if len(head) == 26 else 0
-
-
 def _demuxer(file: FileIO) -> str | None:
-    """FFmpeg's demuxer for what it reads better than libsndfile, or alone; None for the rest."""
+    """FFmpeg's demuxer for what libsndfile does not read; None for the rest."""
     head = file.read(10)
-    if head.startswith(b"fLaC"):
-        file.seek(0)
-        return "flac"
     if head.startswith(b"ID3") and len(head) == 10:
         first, second, third, last = head[6:]  # seven bits a byte
         file.seek(10 + (first << 21 | second << 14 | third << 7 | last))
