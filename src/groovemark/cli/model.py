@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 model = typer.Typer(help="The models in MODEL_PATH.", no_args_is_help=True)
 imports = typer.Typer(
-    help="Bring a network that others trained into MODEL_PATH, where workers find it at their next start.",
+    help="Bring a model from elsewhere into MODEL_PATH, where workers find it at their next start.",
     no_args_is_help=True,
 )
 model.add_typer(imports, name="import")
@@ -92,6 +92,24 @@ def import_transformer(
         )
     _tell(manifest)
     typer.secho(f"Licence of {name}: {manifest.licence}.", err=True)
+
+
+@imports.command("mlflow")
+def import_mlflow(
+    name: Annotated[str, typer.Argument(help="Of the registered model.")],
+    version: Annotated[str, typer.Argument(help="Its number in the registry, or an alias.")],
+    uri: Annotated[
+        str,
+        typer.Option(
+            "--from", envvar="MLFLOW_TRACKING_URI", help="http(s)://… of an MLflow server, or sqlite:///FILE."
+        ),
+    ],
+) -> None:
+    """A model that `groovemark train --track` registered in MLflow, its files checked against its manifest."""
+    from groovemark.ml.export.mlflow_registry import fetch
+
+    with clear_errors():
+        _tell(fetch(Settings().model_path, uri, name, version))
 
 
 def _require_torch(error: ModuleNotFoundError) -> None:

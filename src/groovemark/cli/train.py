@@ -29,6 +29,14 @@ def train(
             "family transformer."
         ),
     ] = None,
+    track: Annotated[
+        str | None,
+        typer.Option(
+            envvar="MLFLOW_TRACKING_URI",
+            help="Record settings, figures and files in MLflow: http(s)://… of a server, or sqlite:///FILE, a database "
+            "of its own.",
+        ),
+    ] = None,
 ) -> None:
     """Evaluate, fit and write a model: <version>/ beside its train.toml, with manifest, weights and card."""
     from groovemark.ml.models.overview import OVERVIEW_NAME, describe
@@ -47,6 +55,11 @@ def train(
         root = path.parent.parent
         (root / OVERVIEW_NAME).write_text(describe(installed(root)), encoding="utf-8")
         print(f"{manifest.full_name}: {manifest.size_bytes:,} bytes in {path.parent / manifest.version}")
+        if track:
+            from groovemark.ml.export.mlflow_registry import publish
+
+            number = publish(path.parent / manifest.version, config, track)
+            print(f"{manifest.full_name}: version {number} of {manifest.name} in MLflow at {track}")
 
 
 def config_path(model: str) -> Path:

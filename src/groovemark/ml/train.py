@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -20,7 +19,7 @@ from groovemark.ml.encoders.encoder import open_encoder
 from groovemark.ml.evaluation.metrics import per_label
 from groovemark.ml.features.sets import FEATURE_SETS
 from groovemark.ml.features.spec import FeatureSpec
-from groovemark.ml.models.artifact import Manifest, describe_files, is_safe_name, write_manifest
+from groovemark.ml.models.artifact import Manifest, describe_files, is_safe_name, replacing, write_manifest
 from groovemark.ml.models.ensemble.members import find_member
 from groovemark.ml.models.registry import FAMILIES, Family, resolve
 from groovemark.ml.training.card import Findings, Scored, write_card
@@ -178,17 +177,13 @@ def train(config: TrainingConfig, data: Path, folder: Path, *, command: str, rep
         final = final_round(dataset, config.protocol)
         shipped = [_fitter(config, dataset, report)(final, config.protocol.seeds[0])]
         rows = final.train
-    building = folder / f".{config.version}.building"
-    shutil.rmtree(building, ignore_errors=True)
-    building.mkdir(parents=True)
-    names = resolve(_family(config).save)(building, shipped)
-    _write(building / REFERENCE_NAME, json.dumps(summarise(dataset, rows), indent=1))
-    _write(building / CARD_NAME, write_card(config, dataset, findings, dataset.take(rows).n_tracks, command))
-    files = describe_files(building, [*names, REFERENCE_NAME, CARD_NAME])
-    manifest = _manifest(config, dataset, findings, command, files)
-    write_manifest(building, manifest)
-    shutil.rmtree(folder / config.version, ignore_errors=True)
-    building.rename(folder / config.version)
+    with replacing(folder / config.version) as building:
+        names = resolve(_family(config).save)(building, shipped)
+        _write(building / REFERENCE_NAME, json.dumps(summarise(dataset, rows), indent=1))
+        _write(building / CARD_NAME, write_card(config, dataset, findings, dataset.take(rows).n_tracks, command))
+        files = describe_files(building, [*names, REFERENCE_NAME, CARD_NAME])
+        manifest = _manifest(config, dataset, findings, command, files)
+        write_manifest(building, manifest)
     return manifest
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shutil
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -83,6 +85,20 @@ def is_safe_name(name: str) -> bool:
 def describe_files(folder: Path, names: Iterable[str]) -> dict[str, StoredFile]:
     """Size and hash of an artifact's files, for its manifest."""
     return {name: _describe(folder / name) for name in sorted(names)}
+
+
+@contextmanager
+def replacing(folder: Path) -> Iterator[Path]:
+    """An empty folder beside `folder`, which takes its place at the end; where something fails, all is as it was."""
+    building = folder.parent / f".{folder.name}.building"
+    shutil.rmtree(building, ignore_errors=True)
+    building.mkdir(parents=True)
+    try:
+        yield building
+        shutil.rmtree(folder, ignore_errors=True)
+        building.rename(folder)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 from groovemark.errors import ConfigurationError
 from groovemark.ml.encoders.encoder import IMPORT_MUSICNN, MUSICNN_FOLDER, WEIGHTS_NAME
 from groovemark.ml.encoders.musicnn_tags import TAG_NAMES
 from groovemark.ml.features.sets import LOG_MEL, MUSICNN_WEIGHTS_SHA256
-from groovemark.ml.models.artifact import Manifest, describe_files, write_manifest
+from groovemark.ml.models.artifact import Manifest, describe_files, replacing, write_manifest
 
 CARD_NAME = "CARD.md"
 LICENCE = "ISC, headed by its authors 'for study and research only'; not part of groovemark, not to be shipped with it"
@@ -81,16 +80,12 @@ def import_musicnn(models: Path, source: Path | None) -> Manifest:
         raise ConfigurationError(f"{IMPORT_MUSICNN} needs {error.name}: pip install '.[torch]'") from error
     weights = find_weights(source)
     folder = models / MUSICNN_FOLDER
-    building = folder.parent / f".{folder.name}.building"
     try:
-        shutil.rmtree(building, ignore_errors=True)
-        building.mkdir(parents=True)
-        write_weights(building / WEIGHTS_NAME, weights)
-        (building / CARD_NAME).write_text(CARD, encoding="utf-8")
-        manifest = _manifest(building, (WEIGHTS_NAME, CARD_NAME))
-        write_manifest(building, manifest)
-        shutil.rmtree(folder, ignore_errors=True)
-        building.rename(folder)
+        with replacing(folder) as building:
+            write_weights(building / WEIGHTS_NAME, weights)
+            (building / CARD_NAME).write_text(CARD, encoding="utf-8")
+            manifest = _manifest(building, (WEIGHTS_NAME, CARD_NAME))
+            write_manifest(building, manifest)
     except OSError as error:
         raise ConfigurationError(f"{folder} cannot be written: {error.strerror}") from error
     return manifest

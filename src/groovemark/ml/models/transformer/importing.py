@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
 from groovemark.errors import ConfigurationError, ModelRejected
 from groovemark.ml.features.sets import AST_FBANK, AST_FBANK_3S
 from groovemark.ml.features.spec import FeatureSpec
-from groovemark.ml.models.artifact import Manifest, describe_files, is_safe_name, write_manifest
+from groovemark.ml.models.artifact import Manifest, describe_files, is_safe_name, replacing, write_manifest
 from groovemark.ml.models.transformer.checkpoint import Checkpoint, at_hand, read_checkpoint
 from groovemark.ml.models.transformer.classifier import Member
 from groovemark.ml.models.transformer.load import FAMILY
@@ -50,32 +49,28 @@ def import_checkpoint(
     task = task or ("tags" if multi else "genre")
     spec = _features(checkpoint.network.shape)
     target = models / name / VERSION
-    building = target.parent / f".{VERSION}.building"
     try:
-        shutil.rmtree(building, ignore_errors=True)
-        building.mkdir(parents=True)
-        names = write_members(building, [Member([checkpoint.network], 1.0)], precision)
-        (building / CARD_NAME).write_text(_card(name, origin, spec, checkpoint, task), encoding="utf-8")
-        manifest = Manifest(
-            name=name,
-            version=VERSION,
-            title=f"Audio Spectrogram Transformer, imported from {origin}",
-            family=FAMILY,
-            task=task,
-            labels=checkpoint.labels,
-            features=spec.name,
-            features_sha256=spec.sha256,
-            metrics={},
-            licence="that of the checkpoint's authors, which was not looked at here",
-            training_data="not stated by the checkpoint; not seen here",
-            created=datetime.now(UTC).date().isoformat(),
-            command=f"groovemark model import transformer {source} --name {name}",
-            files=describe_files(building, [*names, CARD_NAME]),
-            is_multi_label=multi,
-        )
-        write_manifest(building, manifest)
-        shutil.rmtree(target, ignore_errors=True)
-        building.rename(target)
+        with replacing(target) as building:
+            names = write_members(building, [Member([checkpoint.network], 1.0)], precision)
+            (building / CARD_NAME).write_text(_card(name, origin, spec, checkpoint, task), encoding="utf-8")
+            manifest = Manifest(
+                name=name,
+                version=VERSION,
+                title=f"Audio Spectrogram Transformer, imported from {origin}",
+                family=FAMILY,
+                task=task,
+                labels=checkpoint.labels,
+                features=spec.name,
+                features_sha256=spec.sha256,
+                metrics={},
+                licence="that of the checkpoint's authors, which was not looked at here",
+                training_data="not stated by the checkpoint; not seen here",
+                created=datetime.now(UTC).date().isoformat(),
+                command=f"groovemark model import transformer {source} --name {name}",
+                files=describe_files(building, [*names, CARD_NAME]),
+                is_multi_label=multi,
+            )
+            write_manifest(building, manifest)
     except OSError as error:
         raise ConfigurationError(f"{target} cannot be written: {error.strerror}") from error
     return manifest

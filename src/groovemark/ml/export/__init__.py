@@ -1,0 +1,1 @@
+"""Finished models handed on to other systems, and taken back from them."""
