@@ -14,6 +14,7 @@ COMMANDS = {
     "serve": "groovemark.cli.serve:serve",
     "worker": "groovemark.cli.worker:worker",
     "features": "groovemark.cli.features:features",
+    "prepare": "groovemark.cli.prepare:prepare",
     "train": "groovemark.cli.train:train",
     "evaluate": "groovemark.cli.evaluate:evaluate",
     "model": "groovemark.cli.model:model",
