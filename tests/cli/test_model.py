@@ -40,7 +40,7 @@ def test_an_imported_network_is_an_installed_model_that_answers_with_each_tag_fo
     assert "for study and research only" in result.stderr
     assert "study and research only" in (models / "musicnn" / "1" / "CARD.md").read_text()
     (manifest,) = registry.installed(models)
-    assert describe([manifest]) == describe([]), "no figures of ours, and nothing that ships"
+    assert describe([manifest], {}) == describe([], {}), "no figures of ours, and nothing that ships"
     model = registry.load(models / "musicnn" / "1")
     assert (model.spec.task, model.spec.is_multi_label) == ("tags", True)
     assert model.spec.labels == tuple(sorted(TAG_NAMES))

@@ -39,7 +39,7 @@ def train(
     ] = None,
 ) -> None:
     """Evaluate, fit and write a model: <version>/ beside its train.toml, with manifest, weights and card."""
-    from groovemark.ml.models.overview import OVERVIEW_NAME, describe
+    from groovemark.ml.models.overview import OVERVIEW_NAME, describe, read_speeds
     from groovemark.ml.models.registry import installed
     from groovemark.ml.train import train as train_model
     from groovemark.ml.training.config import read_config
@@ -53,7 +53,7 @@ def train(
             config, data_folder(), path.parent, command=f"groovemark train {model}", report=show_progress
         )
         root = path.parent.parent
-        (root / OVERVIEW_NAME).write_text(describe(installed(root)), encoding="utf-8")
+        (root / OVERVIEW_NAME).write_text(describe(installed(root), read_speeds(root)), encoding="utf-8")
         print(f"{manifest.full_name}: {manifest.size_bytes:,} bytes in {path.parent / manifest.version}")
         if track:
             from groovemark.ml.export.mlflow_registry import publish

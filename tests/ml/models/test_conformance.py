@@ -16,7 +16,7 @@ from groovemark.ml.features.tabular import FeatureTable
 from groovemark.ml.models import registry
 from groovemark.ml.models.artifact import read_manifest, verify_files
 from groovemark.ml.models.base import Classifier
-from groovemark.ml.models.overview import describe
+from groovemark.ml.models.overview import describe, read_speeds
 
 SHIPPED = Path(__file__).parents[3] / "model"
 NAMES = (
@@ -68,7 +68,7 @@ def test_every_shipped_model_is_installed_under_its_own_name() -> None:
 
 
 def test_table_of_the_shipped_models_is_fresh() -> None:
-    assert (SHIPPED / "README.md").read_text() == describe(registry.installed(SHIPPED))
+    assert (SHIPPED / "README.md").read_text() == describe(registry.installed(SHIPPED), read_speeds(SHIPPED))
 
 
 def test_answers_one_probability_a_label_that_sum_to_one(model: Classifier, table: FeatureTable) -> None:
