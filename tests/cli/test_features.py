@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -62,6 +65,35 @@ def test_a_set_of_tensors_keeps_every_window_and_the_second_run_takes_them_from_
     entry.write_bytes(entry.read_bytes()[:-4] + np.float32(123.5).tobytes())
     assert run(*arguments).exit_code == 0
     assert pq.read_table(tmp_path / "out.parquet")["windows"][0].as_py()[-1][-1] == 123.5
+
+
+def test_a_name_that_is_not_utf8_is_shown_as_far_as_it_can_be(folder, tmp_path):
+    """Arrow took nothing else, the command ended with a trace, and the rows of every other file were gone."""
+    odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.wav"))
+    odd.write_bytes((folder / "b.wav").read_bytes())
+    assert run(folder / "b.wav", odd, "--set", "fma-42", "-o", tmp_path / "out.parquet").exit_code == 0
+    first, second = pq.read_table(tmp_path / "out.parquet").to_pylist()
+    assert (first.pop("file"), second.pop("file")) == (str(folder / "b.wav"), f"{tmp_path}/caf\\xe9.wav")
+    assert first == second
+
+
+@pytest.mark.parametrize("output", [".", "gone/out.parquet"])
+def test_a_place_that_cannot_be_written_to_is_refused_before_any_work(folder, tmp_path, output):
+    """A folder was noticed when the last file was done, and a file in no folder with a trace."""
+    result = run(folder / "b.wav", "-o", tmp_path / output)
+    assert result.exit_code == 2
+    assert "must be a file in a folder" in " ".join(result.stderr.replace("│", "").split())
+
+
+def test_tensors_of_long_files_are_written_as_they_come(folder, tmp_path, monkeypatch):
+    """256 files were held before the first was written: of tracks of four minutes, 7 GiB of filterbanks."""
+    monkeypatch.setattr("groovemark.cli.features.BYTES_AT_ONCE", 1)
+    files = [folder / "a.wav", folder / "broken.mp3", folder / "b.wav"]
+    assert run(*files, "--set", "mfcc-segments", "-o", tmp_path / "out.parquet").exit_code == 1
+    written = pq.ParquetFile(tmp_path / "out.parquet")
+    assert written.num_row_groups == 2
+    counts = [None if windows is None else len(windows) for windows in written.read()["windows"].to_pylist()]
+    assert counts == [2, None, 1]
 
 
 def test_an_unknown_set_is_refused_and_the_known_ones_are_named(folder, tmp_path):

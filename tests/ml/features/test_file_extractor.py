@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
@@ -20,7 +21,7 @@ from groovemark.ml.features.cache import FeatureCache, content_sha256
 from groovemark.ml.features.device_batches import DeviceBatches
 from groovemark.ml.features.file_extractor import FileExtractor, NamedFile
 from groovemark.ml.features.files import extract_file
-from groovemark.ml.features.sets import FMA_42, GTZAN_57
+from groovemark.ml.features.sets import FMA_42, GTZAN_57, MFCC_SEGMENTS
 
 ML_TESTS = Path(__file__).parents[1]
 KNOWN = FileFeatures(np.arange(42, dtype=np.float32)[None], "known", 30.0)
@@ -160,6 +161,40 @@ def test_a_batch_that_does_not_fit_into_the_cards_memory_is_halved_until_it_does
     batches.close()
     with pytest.raises(Unavailable):
         batches.extract(windows(), FMA_42)
+
+
+class Poisoned(DeviceBatches):
+    """A card that fails at one window, whoever stands beside it."""
+
+    def _rows(self, windows):
+        if any(window.samples[0] == 3 for window in windows):
+            raise RuntimeError("CUDA error: an illegal memory access was encountered")
+        return np.stack([window.samples[:1] for window in windows])
+
+
+def test_a_window_at_which_the_card_fails_costs_its_own_file_alone():
+    """Every file whose windows stood in the same batch was lost with it, and the command ended with a trace."""
+    batches = Poisoned("cpu")
+    with ThreadPoolExecutor(6) as executor:
+        found = [
+            executor.submit(batches.extract, [np.full(5, number, dtype=np.float32)], FMA_42) for number in range(6)
+        ]
+    batches.close()
+    assert [one.result().item() for number, one in enumerate(found) if number != 3] == [0, 1, 2, 4, 5]
+    with pytest.raises(AudioRejected, match="RuntimeError") as failure:
+        found[3].result()
+    assert failure.value.reason == "decoder_crashed"
+
+
+@pytest.mark.parametrize("batches", [None, "cpu"])
+def test_a_file_too_long_for_its_set_is_refused_on_every_device(tmp_path, batches):
+    """Beside a graphics card there was no limit, and the feature cache kept what it could never read."""
+    soundfile.write(tmp_path / "long.wav", np.zeros(7 * 22_050), 22_050)
+    sandbox = Sandbox("small_replies:decode_file" if batches else "small_replies:extract_file")
+    with FileExtractor(sandbox, batches=DeviceBatches(batches) if batches else None) as extractor:
+        ((_, answer),) = found(extractor, [NamedFile("long", tmp_path / "long.wav")], MFCC_SEGMENTS)
+    assert isinstance(answer, AudioRejected)
+    assert (answer.reason, answer.message) == ("too_long", "mfcc-segments takes at most 0 min of audio.")
 
 
 def test_a_device_that_is_not_there_is_the_operators_error():

@@ -78,7 +78,8 @@ def main() -> int:
     try:
         target = _load(config["target"])
     except (ImportError, AttributeError) as error:
-        answers.write(json.dumps({"failure": str(error)}).encode() + b"\n")
+        lacks = error.name if isinstance(error, ModuleNotFoundError) else None
+        answers.write(json.dumps({"failure": str(error), "lacks": lacks}).encode() + b"\n")
         return 1
     # Only now: the target's own code may keep on disk what it compiled.
     confine.limit_memory_and_files(config["memory_bytes"])

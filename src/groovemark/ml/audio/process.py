@@ -85,9 +85,8 @@ class Child:
         self._deadline = time.monotonic() + START_S
         greeting = json.loads(self._read_line())
         if "failure" in greeting:
-            raise ConfigurationError(
-                f"The audio sandbox cannot start: {greeting['failure']}. It needs torch: pip install '.[torch]'"
-            )
+            remedy = " It needs torch: pip install '.[torch]'" if greeting["lacks"] == "torch" else ""
+            raise ConfigurationError(f"The audio sandbox cannot start: {greeting['failure']}.{remedy}")
 
     def ask(self, path: str, spec_name: str, wall_s: float) -> Reply:
         """The first reply. Raises ChildEndedError or ChildTimedOutError; then the child is good for nothing more."""

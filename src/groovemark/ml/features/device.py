@@ -22,16 +22,14 @@ def resolve(choice: Choice) -> Device:
     # Torch takes seconds and hundreds of megabytes to say that there is no card; the driver's absence says it for free.
     if choice == "cpu" or (choice == "auto" and not any(driver.exists() for driver in _DRIVERS)):
         return "cpu"
-    if _torch_sees_a_card():
+    try:
+        import torch
+    except ModuleNotFoundError as error:
+        if choice == "auto":  # the sandbox says which extra is missing, when audio comes
+            return "cpu"
+        raise ConfigurationError("The device cuda needs torch: pip install '.[torch]'") from error
+    if torch.cuda.is_available():
         return "cuda"
     if choice == "cuda":
         raise ConfigurationError("Torch finds no CUDA device here; choose the device auto or cpu.")
     return "cpu"
-
-
-def _torch_sees_a_card() -> bool:
-    try:
-        import torch
-    except ImportError:  # the sandbox says which extra is missing, when audio comes
-        return False
-    return torch.cuda.is_available()

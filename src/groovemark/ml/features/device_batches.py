@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import queue
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -14,13 +15,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from groovemark.errors import Unavailable
+from groovemark.errors import AudioRejected, Unavailable
 from groovemark.ml.audio.messages import Samples
 from groovemark.ml.features.sets import FEATURE_SETS
 from groovemark.ml.features.spec import FeatureSpec
 
 if TYPE_CHECKING:
     from groovemark.ml.features.extractor import Extractor
+
+logger = logging.getLogger(__name__)
 
 WINDOWS_AT_ONCE = 32
 """In one batch, and waiting for the next: half a minute of audio is 2.6 MB."""
@@ -74,6 +77,7 @@ class DeviceBatches:
             full scale.
 
         Raises:
+            AudioRejected: the device fails at one of them, even alone.
             Unavailable: the batches are closed.
         """
         rows = [self._bring(_Window(samples, spec)) for samples in windows]
@@ -102,19 +106,17 @@ class DeviceBatches:
                 self._extract(windows)
 
     def _extract(self, windows: Sequence[_Window]) -> None:
-        import torch
-
         try:
             rows = self._rows(windows)
-        except torch.cuda.OutOfMemoryError as error:
-            if len(windows) > 1:  # others use the card too: less at a time may fit
+        except Exception as error:
+            # Others use the card too: less at a time may fit. And what one window does harms no other file.
+            if len(windows) > 1:
                 self._extract(windows[: len(windows) // 2])
                 self._extract(windows[len(windows) // 2 :])
             else:
-                windows[0].row.set_exception(error)
-        except Exception as error:
-            for window in windows:
-                window.row.set_exception(error)
+                logger.warning("features could not be computed on %s", self._device, exc_info=error)
+                message = f"Computing its features on {self._device} failed: {type(error).__name__}."
+                windows[0].row.set_exception(AudioRejected("decoder_crashed", message))
         else:
             for window, row in zip(windows, rows, strict=True):
                 window.row.set_result(row)

@@ -131,6 +131,8 @@ class Extractor:
     def extract(self, waveforms: Tensor, lengths: Sequence[int] | None = None) -> Tensor:
         """Features of several waveforms of different length.
 
+        On a device those of one length are computed together: windows of long tracks are, the last one of each is not.
+
         Args:
             waveforms: (batch, time) float32, mono, at the spec's sample rate.
             lengths: (batch,) samples that belong to each waveform, at least 1; what follows them is ignored.

@@ -7,12 +7,10 @@ from functools import cache
 import numpy as np
 import torch
 
-from groovemark.errors import AudioRejected
 from groovemark.ml.audio import mixing
-from groovemark.ml.audio.messages import NUMBERS_MAX, FileFeatures, Samples, not_finite
+from groovemark.ml.audio.messages import FileFeatures, not_finite
 from groovemark.ml.features.extractor import Extractor
 from groovemark.ml.features.sets import FEATURE_SETS
-from groovemark.ml.features.tabular import row_length
 from groovemark.ml.features.waveforms import FileWindows
 
 
@@ -44,14 +42,8 @@ def extract_file(path: str, spec_name: str) -> FileFeatures:
     Raises AudioRejected: the file cannot be decoded, is out of limits, or holds samples that are not finite.
     """
     extractor = _extractor(spec_name)
-    cut = FileWindows(path, extractor.source)
-    windows_max = NUMBERS_MAX // row_length(extractor.spec)
-    rows: list[Samples] = []
-    for window in cut:
-        if len(rows) == windows_max:  # more than a sandbox's child may answer
-            longest_s = windows_max * extractor.source.hop_s
-            raise AudioRejected("too_long", f"The audio is longer than {longest_s:.0f} s, too long for {spec_name}.")
-        rows.append(extractor.extract(torch.from_numpy(window)[None])[0].numpy())
+    cut = FileWindows(path, extractor.spec)
+    rows = [extractor.extract(torch.from_numpy(window)[None])[0].numpy() for window in cut]
     features = np.stack(rows).reshape(len(rows), -1)
     if not np.isfinite(features).all():
         raise not_finite()

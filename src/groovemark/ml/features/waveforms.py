@@ -12,11 +12,12 @@ import numpy as np
 from groovemark.errors import AudioRejected
 from groovemark.ml.audio import mixing
 from groovemark.ml.audio.decode import Waveform, mono_blocks
-from groovemark.ml.audio.messages import FileEnd, not_finite
+from groovemark.ml.audio.messages import NUMBERS_MAX, FileEnd, not_finite
 from groovemark.ml.audio.segments import windows
 from groovemark.ml.audio.sources import open_audio
 from groovemark.ml.features.sets import FEATURE_SETS
-from groovemark.ml.features.spec import AudioSource
+from groovemark.ml.features.spec import FeatureSpec
+from groovemark.ml.features.tabular import row_length
 
 
 class FileWindows:
@@ -25,8 +26,11 @@ class FileWindows:
     Iterating raises AudioRejected: the file cannot be decoded or is out of limits.
     """
 
-    def __init__(self, path: str, source: AudioSource) -> None:
-        self._path, self._source = path, source
+    def __init__(self, path: str, spec: FeatureSpec) -> None:
+        if spec.audio is None:
+            raise ValueError(f"{spec.name} cannot be computed from audio")
+        self._path, self._source, self._name = path, spec.audio, spec.name
+        self._windows_max = NUMBERS_MAX // row_length(spec)  # more is neither answered by a child nor kept in a cache
         self._n_samples = 0
         self._title: str | None = None
 
@@ -34,7 +38,7 @@ class FileWindows:
         source = self._source
         with open_audio(self._path) as audio:
             self._title = audio.info.title
-            is_empty = True
+            n_windows = 0
             for window in windows(
                 self._counted(mono_blocks(audio, source.sample_rate)),
                 length_samples=round(source.window_s * source.sample_rate),
@@ -42,9 +46,12 @@ class FileWindows:
                 shortest_samples=round(source.shortest_window_s * source.sample_rate),
                 offset_samples=round(source.offset_s * source.sample_rate),
             ):
-                is_empty = False
+                n_windows += 1
+                if n_windows > self._windows_max:
+                    longest_min = self._windows_max * source.hop_s / 60
+                    raise AudioRejected("too_long", f"{self._name} takes at most {longest_min:.0f} min of audio.")
                 yield window
-        if is_empty:
+        if not n_windows:
             raise AudioRejected("too_short", "The audio ends before the first window begins.")
 
     def _counted(self, blocks: Iterator[Waveform]) -> Iterator[Waveform]:
@@ -64,10 +71,7 @@ def warm_up() -> None:
 
 def decode_file(path: str, spec_name: str) -> Iterator[Waveform | FileEnd]:
     """The windows as the spec wants them, then the file's end. Raises AudioRejected."""
-    source = FEATURE_SETS[spec_name].audio
-    if source is None:
-        raise ValueError(f"{spec_name} cannot be computed from audio")
-    cut = FileWindows(path, source)
+    cut = FileWindows(path, FEATURE_SETS[spec_name])
     for window in cut:
         if not np.isfinite(window).all():
             raise not_finite()
