@@ -59,7 +59,6 @@ BROKEN_PROMISES = {
             SELECT DISTINCT batch_id, position FROM batch_fault WHERE severity = 'error' AND position IS NOT NULL
         ) AS fault USING (batch_id, position)
         WHERE (item.state = 'failed') <> (fault.position IS NOT NULL)
-          AND NOT (item.state = 'failed' AND batch.error IS NOT NULL)
     """,
     "what is of the same bytes ends the same way": f"""
         SELECT item.batch_id, item.position FROM {_BATCHES} JOIN batch_item item ON batch_id = batch.id

@@ -83,6 +83,13 @@ def test_half_a_client_is_refused_at_start(client_id: str | None, secret: str | 
         Settings(client_id=client_id, client_secret=secret)
 
 
+def test_a_comma_too_many_allows_no_folder_and_a_part_of_a_path_is_refused() -> None:
+    """`/music,` allowed the worker's own folder too, which is where an empty path leads."""
+    assert Settings(fetch_file_roots="/music,").fetch_file_roots == (Path("/music"),)
+    with pytest.raises(ConfigurationError, match="must be a whole path"):
+        Settings(fetch_file_roots="music")
+
+
 async def test_without_a_database_the_service_lives_and_answers_503(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -124,7 +124,15 @@ class Settings(BaseSettings):
     @field_validator("fetch_allowed_networks", "fetch_s3_prefixes", "fetch_file_roots", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
-        return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("fetch_file_roots")
+    @classmethod
+    def _are_absolute(cls, roots: tuple[Path, ...]) -> tuple[Path, ...]:
+        for root in roots:
+            if not root.is_absolute():
+                raise ConfigurationError(f"FETCH_FILE_ROOTS: {root} must be a whole path, beginning with /.")
+        return roots
 
     @model_validator(mode="after")
     def _client_is_whole(self) -> Self:

@@ -6,6 +6,7 @@ import base64
 import json
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Annotated, Any, TypeVar
 from urllib.parse import quote, urlencode
 
@@ -54,7 +55,19 @@ def _text(part: Any) -> str:
     return part
 
 
-_PARTS: Mapping[type, Callable[[Any], Any]] = {int: _number, str: _text, uuid.UUID: lambda part: uuid.UUID(_text(part))}
+def _time(part: Any) -> datetime:
+    moment = datetime.fromisoformat(_text(part))
+    if moment.tzinfo is None:
+        raise ValueError
+    return moment
+
+
+_PARTS: Mapping[type, Callable[[Any], Any]] = {
+    int: _number,
+    str: _text,
+    uuid.UUID: lambda part: uuid.UUID(_text(part)),
+    datetime: _time,
+}
 
 
 Row = TypeVar("Row")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bz2
 import io
 import itertools
 import struct
@@ -143,6 +144,7 @@ def refused(mark: str, *, zeros_mib: int, entries: int) -> dict[str, bytes]:
         "size-too-small": archive([replace(big, size=1000)]),
         "size-too-large": archive([entry("a.wav", audio_file(), size=(1 << 32) - 2)]),
         "packed-size-too-large": archive([entry("a.wav", b"no sound", packed_size=(1 << 32) - 2)]),
+        "bzip2": archive([replace(big, packed=bz2.compress(zeros), size=1000, method=12)]),
         "checksum": archive([entry("a.wav", audio_file(), crc=0x12345678)]),
         "no-directory": archive([entry("a.wav", audio_file())])[:-30],
         "link": archive([entry("a.wav", b"/etc/passwd", attributes=LINK)]),

@@ -77,6 +77,10 @@ def test_a_damaged_zip_fails_the_batch_and_says_so(api: httpx.Client) -> None:
     ended = watch(api, answer.headers["location"])
     assert (ended["state"], ended["error"]["code"]) == ("failed", "input_data_schema_error")
     assert (ended["counts"]["items"], ended["counts"]["failed"]) == (1, 1)
+    # The files beside it failed without a word why.
+    (fault,) = api.get(f"{answer.headers['location'].removeprefix('/api/v1')}/errors").json()["errors"]
+    assert (fault["item"], fault["code"]) == ("b.wav", "input_data_schema_error")
+    assert fault["message"] == f"The batch failed as a whole: {ended['error']['message']}"
 
 
 def test_the_manifest_names_ids_and_titles_of_files_and_members(api: httpx.Client) -> None:

@@ -57,6 +57,17 @@ def complete(route: str, answer: httpx.Response) -> bool:
     return True
 
 
+def test_a_page_after_a_batch_that_was_removed_goes_on(service: Service) -> None:
+    """The cursor was the batch's id alone, and without the batch the list seemed to be over."""
+    with service.client() as api:
+        oldest, middle, newest = post(api, 1), post(api, 1), post(api, 1)
+        first = api.get("/classifier/batches?limit=2")
+        assert [batch["id"] for batch in first.json()["batches"]] == [newest, middle]
+        remove(service, middle)
+        second = api.get(first.links["next"]["url"].removeprefix("/api/v1"))
+        assert [batch["id"] for batch in second.json()["batches"]] == [oldest]
+
+
 def test_readers_of_batches_that_are_removed_meanwhile_get_all_of_them_or_404_or_410(service: Service) -> None:
     done = Event()
     with service.client(catalog="expiring") as api, ThreadPoolExecutor(len(ROUTES)) as pool:

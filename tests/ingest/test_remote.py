@@ -6,6 +6,7 @@ import asyncio
 import ipaddress
 import os
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from groovemark.errors import FetchFailed, StorageFull
 from groovemark.ingest.guarded import FetchLimits, GuardedClient
 from groovemark.ingest.remote import Remote
 from groovemark.ingest.urls import check_url, scheme_of, split_s3, stem_of, without_query
+from groovemark.ml.audio.slots import Abandoned
 
 LIMITS = FetchLimits(bytes_max=100_000, total_s=20, answer_s=5)
 
@@ -52,6 +54,25 @@ async def test_a_file_of_the_web_is_fetched_in_a_thread(target: Path) -> None:
     async with serving(saying(answer(b"music"))) as server:
         await asyncio.to_thread(remote().fetch, f"HTTP://127.0.0.1:{server.port}/a.wav", target)
     assert await asyncio.to_thread(target.read_bytes) == b"music"
+
+
+async def test_fetching_ends_soon_after_it_is_to_stop_however_slowly_the_server_answers(target: Path) -> None:
+    """A worker that was told to stop lived on for up to ten minutes, as its process waits for its threads."""
+
+    async def drip(_: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(answer(bytes(1000))[:-999])
+        await asyncio.sleep(60)
+
+    stop = threading.Event()
+    async with serving(drip) as server:
+        fetching = asyncio.create_task(
+            asyncio.to_thread(remote().fetch, f"http://127.0.0.1:{server.port}/a.wav", target, should_stop=stop.is_set)
+        )
+        done, _ = await asyncio.wait({fetching}, timeout=1)
+        assert not done
+        stop.set()
+        with pytest.raises(Abandoned):
+            await asyncio.wait_for(fetching, 3)
 
 
 async def test_one_url_that_fails_says_why_without_its_query(target: Path) -> None:

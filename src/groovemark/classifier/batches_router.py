@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Request, Response
@@ -13,6 +14,7 @@ from groovemark.classifier import answers, opening, present, retrying, service
 from groovemark.classifier.schema.batch import Batch, BatchList
 from groovemark.classifier.schema.files import FILES_BODY, AddedFiles, NewBatchRequest
 from groovemark.db import batches
+from groovemark.db.batches import BatchKey
 from groovemark.dependencies import ServicesDependency
 from groovemark.idempotency import OnceDependency
 from groovemark.ingest.uploads import AUDIO_FIELDS
@@ -60,12 +62,12 @@ async def list_batches(
     after: After = None,
 ) -> BatchList:
     """All batches of the client's catalog, newest first."""
-    last = decode_cursor(after, uuid.UUID)[0] if after else None
+    last = BatchKey(*decode_cursor(after, datetime, uuid.UUID)) if after else None
     async with services.database.transaction() as connection:
         found = await batches.page(connection, catalog_id=caller.catalog_id, after=last, limit=limit + 1)
     rows, end = cut_page(found, limit)
     if end is not None:
-        response.headers.update(next_link(request, after=encode_cursor(end["id"])))
+        response.headers.update(next_link(request, after=encode_cursor(end["created_at"], end["id"])))
     return BatchList(batches=[present.batch(row) for row in rows])
 
 

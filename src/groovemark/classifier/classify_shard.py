@@ -38,7 +38,7 @@ async def classify_shard(context: Context, shard: Shard, lease: Lease) -> None:
     # After an early stop a thread may still be unpacking; the sweep takes what it leaves.
     with TemporaryDirectory(dir=context.storage.incoming, ignore_cleanup_errors=True) as folder:
         predict = functools.partial(_predict, context, shard, classifier, lease, tally)
-        files = item_files(context, shard.own, Path(folder))
+        files = item_files(context, shard.own, Path(folder), should_stop=lambda: lease.should_stop)
         # Where a worker died of the shard, it is to be known of which item.
         is_careful = lease.claim.attempt > 1
         chunks = _one_by_one(context, shard, files, predict, lease) if is_careful else _together(files, predict)

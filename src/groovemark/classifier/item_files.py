@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,12 +23,14 @@ def key_of(item: RowMapping) -> str:
     return str(item["position"])
 
 
-def item_files(context: Context, items: Iterable[RowMapping], folder: Path) -> Iterator[NamedFile]:
+def item_files(
+    context: Context, items: Iterable[RowMapping], folder: Path, *, should_stop: Callable[[], bool]
+) -> Iterator[NamedFile]:
     """A file for each item, in their order; `folder` is for those that must be unpacked or fetched."""
     for item in items:
         key, sha256 = key_of(item), item["sha256"]
         if item["url"] is not None:
-            yield _Remote(key, folder / key, remote=context.remote, url=item["url"])
+            yield _Remote(key, folder / key, remote=context.remote, url=item["url"], should_stop=should_stop)
         elif item["member"] is None:
             yield _Stored(key, context.storage.path(sha256), sha256, object=sha256, storage=context.storage)
         else:
@@ -83,11 +85,12 @@ class _Remote(NamedFile):
 
     remote: Remote
     url: str = field(repr=False)  # it may hold a signature
+    should_stop: Callable[[], bool]
 
     @contextmanager
     def at_hand(self) -> Iterator[Path]:
         try:
-            self.remote.fetch(self.url, self.path)
+            self.remote.fetch(self.url, self.path, should_stop=self.should_stop)
             yield self.path
         except FetchFailed as error:
             raise AudioRejected(error.reason, error.message) from error

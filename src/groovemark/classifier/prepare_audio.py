@@ -123,7 +123,8 @@ async def _hash_alike(
         if alike:
             members = await _members(context, archive)
             index_of = {members[index].name: start + index for index in alike}
-            hashed = await asyncio.to_thread(_hashed, context, archive, list(index_of))
+            hashed = await asyncio.to_thread(_hashed, context, archive, list(index_of), lease)
+            lease.check()
             found.update({index_of[name]: sha256 for name, sha256 in hashed.items()})
         start += count
     return found
@@ -138,9 +139,9 @@ def _listed(context: Context, archive: Archive) -> list[Member]:
         return list_members(path, context.archives.limits)
 
 
-def _hashed(context: Context, archive: Archive, names: Sequence[str]) -> Mapping[str, str]:
+def _hashed(context: Context, archive: Archive, names: Sequence[str], lease: Lease) -> Mapping[str, str]:
     with context.storage.fetch(archive.sha256) as path:
-        return hash_members(path, names, context.archives.limits)
+        return hash_members(path, names, context.archives.limits, should_stop=lambda: lease.should_stop)
 
 
 def _count_urls(context: Context, sha256: str) -> int:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
 
 from sqlalchemy import RowMapping, bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
@@ -182,16 +183,22 @@ async def find_by_job(connection: AsyncConnection, job_id: uuid.UUID) -> RowMapp
     return found.mappings().one_or_none()
 
 
+class BatchKey(NamedTuple):
+    """Where a page ended; the batch itself may have been removed since."""
+
+    created_at: datetime
+    id: uuid.UUID
+
+
 async def page(
-    connection: AsyncConnection, *, catalog_id: int, after: uuid.UUID | None, limit: int
+    connection: AsyncConnection, *, catalog_id: int, after: BatchKey | None, limit: int
 ) -> Sequence[RowMapping]:
-    """Newest first; `after` is the last id of the page before."""
-    behind = """AND (batch.created_at, batch.id) < (
-        SELECT created_at, id FROM batch last WHERE last.id = :after AND last.catalog_id = :catalog_id)"""
+    """Newest first; `after` is the last one of the page before."""
+    behind = "AND (batch.created_at, batch.id) < (:created_at, :id)"
     found = await connection.execute(
         text(f"""{_SELECT} WHERE batch.catalog_id = :catalog_id {behind if after else ""}
             ORDER BY batch.created_at DESC, batch.id DESC LIMIT :limit"""),
-        {"catalog_id": catalog_id, "limit": limit, **({"after": after} if after else {})},
+        {"catalog_id": catalog_id, "limit": limit, **(after._asdict() if after else {})},
     )
     return found.mappings().all()
 
@@ -294,11 +301,27 @@ async def finish(
     error: Mapping[str, Any] | None = None,
     input_summary: Mapping[str, Any] | None = None,
 ) -> None:
-    """The end of a batch: items still waiting are cancelled, or failed with it, and waiting requests wake."""
+    """The end of a batch: items still waiting are cancelled, or fail for its reason, and waiting requests wake."""
     left = "cancelled" if state == "cancelled" else "failed"
     await connection.execute(
-        text("UPDATE batch_item SET state = :left WHERE batch_id = :id AND state = ANY(:before)"),
-        {"id": batch_id, "left": left, "before": before(ITEM, left)},
+        text("""
+            WITH ended AS (
+                UPDATE batch_item SET state = :left WHERE batch_id = :id AND state = ANY(:before)
+                RETURNING position, external_id
+            )
+            INSERT INTO batch_fault (batch_id, number, severity, position, item, code, message)
+            SELECT :id, row_number() OVER (ORDER BY position)
+                   + (SELECT coalesce(max(number), 0) FROM batch_fault WHERE batch_id = :id),
+                   'error', position, external_id, :code, :message
+            FROM ended WHERE :left = 'failed'
+        """),
+        {
+            "id": batch_id,
+            "left": left,
+            "before": before(ITEM, left),
+            "code": error["code"] if error else "unhandled_error",
+            "message": f"The batch failed as a whole: {error['detail'] if error else 'no reason is known'}",
+        },
     )
     statement = text("""
         UPDATE batch SET state = :state, error = :error, input_summary = coalesce(:input_summary, input_summary),

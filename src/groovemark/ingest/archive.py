@@ -8,7 +8,7 @@ import lzma
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -19,7 +19,8 @@ COPY_BYTES = 256 * 1024
 NAME_CHARACTERS_MAX = 500
 _ENTRY_BYTES = 1024  # of the directory, name and extra fields included: generous
 _DIRECTORY_BYTES_MAX = 64 * 1024 * 1024  # it is read into memory
-_METHODS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2})
+# Of these zipfile unpacks no more than it is asked for; of the others a whole block, however large it becomes.
+_METHODS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
 _JUNK = ("__MACOSX/", ".DS_Store", "Thumbs.db")
 
 
@@ -70,8 +71,14 @@ def list_members(path: Path, limits: ArchiveLimits) -> list[Member]:
     return [Member(entry.filename, entry.file_size, entry.CRC) for entry in entries]
 
 
-def hash_members(path: Path, names: Sequence[str], limits: ArchiveLimits) -> dict[str, str]:
-    """SHA-256 of some members by name; those that are damaged or too large are left out."""
+def hash_members(
+    path: Path, names: Sequence[str], limits: ArchiveLimits, *, should_stop: Callable[[], bool] = lambda: False
+) -> dict[str, str]:
+    """SHA-256 of some members by name; those that are damaged or too large are left out.
+
+    Args:
+        should_stop: asked after every piece; what was found by then is the answer.
+    """
     found: dict[str, str] = {}
     with open_archive(path, limits) as archive:
         for name in names:
@@ -79,6 +86,8 @@ def hash_members(path: Path, names: Sequence[str], limits: ArchiveLimits) -> dic
             try:
                 for piece in _unpacked(archive, name, limits):
                     digest.update(piece)
+                    if should_stop():
+                        return found
             except AudioRejected:
                 continue
             found[name] = digest.hexdigest()

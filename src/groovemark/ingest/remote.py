@@ -10,7 +10,7 @@ import io
 import os
 import stat
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from threading import Lock
@@ -19,11 +19,15 @@ from typing import Any
 from groovemark.errors import FetchFailed
 from groovemark.ingest.guarded import FetchLimits, GuardedClient
 from groovemark.ingest.urls import SCHEMES, file_path, scheme_of, split_s3
+from groovemark.ml.audio.slots import Abandoned
 from groovemark.storage.base import storage_error
 
 _COPY_BYTES = 256 * 1024
 _S3_BLOCK_BYTES = 8 * 1024 * 1024
 _S3_CONNECT_TIMEOUT_S = 5
+_STOP_CHECK_S = 0.25
+
+Write = Callable[[bytes], object]
 
 
 class Remote:
@@ -50,22 +54,35 @@ class Remote:
         self._s3_opened: Any = None
         self._s3_lock = Lock()
 
-    def fetch(self, url: str, target: Path) -> None:
+    def fetch(self, url: str, target: Path, *, should_stop: Callable[[], bool] = lambda: False) -> None:
         """Write what the URL leads to into `target`, which must not exist and is the caller's to remove.
 
-        Blocks, in a thread of its own. Raises FetchFailed, with a message that tells what to do and names no URL.
+        Blocks, in a thread of its own.
+
+        Args:
+            should_stop: asked again and again; the caller's process may have to end before a slow server has answered.
+
+        Raises:
+            FetchFailed: with a message that tells what to do and names no URL.
+            Abandoned: it was to stop.
         """
         ways = {"https": self._fetch_http, "http": self._fetch_http, "s3": self._fetch_s3, "file": self._fetch_file}
         way = ways.get(scheme_of(url))
         if way is None:
             raise FetchFailed("url_forbidden", f"A URL begins with {SCHEMES}.")
         with target.open("xb", buffering=0) as file:
-            way(url, lambda piece: _write(file, piece))
 
-    def _fetch_http(self, url: str, write: Callable[[bytes], object]) -> None:
-        asyncio.run(self._http.get(url, write, self._limits))
+            def write(piece: bytes) -> None:
+                if should_stop():
+                    raise Abandoned
+                _write(file, piece)
 
-    def _fetch_s3(self, url: str, write: Callable[[bytes], object]) -> None:
+            way(url, write, should_stop)
+
+    def _fetch_http(self, url: str, write: Write, should_stop: Callable[[], bool]) -> None:
+        asyncio.run(_unless(should_stop, self._http.get(url, write, self._limits)))
+
+    def _fetch_s3(self, url: str, write: Write, _: Callable[[], bool]) -> None:
         bucket, key = split_s3(url)
         if not any(_is_below(bucket, key, prefix) for prefix in self._s3_prefixes):
             raise FetchFailed("url_forbidden", "The operator does not allow this bucket; FETCH_S3_PREFIXES names them.")
@@ -101,7 +118,7 @@ class Remote:
                 )
             return self._s3_opened
 
-    def _fetch_file(self, url: str, write: Callable[[bytes], object]) -> None:
+    def _fetch_file(self, url: str, write: Write, _: Callable[[], bool]) -> None:
         path = file_path(url)
         try:
             real = path.resolve()
@@ -118,7 +135,7 @@ class Remote:
         except OSError as error:
             raise FetchFailed("url_unreachable", "There is no such file that the service may read.") from error
 
-    def _copy(self, read: Callable[[int], bytes], write: Callable[[bytes], object]) -> None:
+    def _copy(self, read: Callable[[int], bytes], write: Write) -> None:
         received, deadline = 0, time.monotonic() + self._limits.total_s
         while piece := read(_COPY_BYTES):
             received += len(piece)
@@ -130,6 +147,17 @@ class Remote:
     def _refuse_oversize(self, size_bytes: int) -> None:
         if size_bytes > self._limits.bytes_max:
             raise FetchFailed("url_too_large", f"The file has more than {self._limits.bytes_max} bytes.")
+
+
+async def _unless(should_stop: Callable[[], bool], work: Coroutine[Any, Any, None]) -> None:
+    """Raises Abandoned, with the work cancelled, soon after it is to stop: a server that drips brings no piece."""
+    task = asyncio.ensure_future(work)
+    while not task.done():
+        await asyncio.wait({task}, timeout=_STOP_CHECK_S)
+        if should_stop() and task.cancel():
+            await asyncio.wait({task})
+            raise Abandoned
+    task.result()
 
 
 def _write(file: io.FileIO, piece: bytes) -> None:

@@ -158,6 +158,8 @@ async def _consume_once(
                 batch_size=BATCH_SIZE,
                 max_concurrent_tasks=max(lane.at_once, AT_ONCE_MIN),
                 shutdown_on_listener_failure=True,
+                # The library beats twice in this time, which is enough for its rows: where it picks a row again, the
+                # job's own lease, kept by more beats, still says whose the job is.
                 heartbeat_timeout=timedelta(seconds=lease_s),
             )
         finally:
