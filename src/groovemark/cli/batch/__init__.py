@@ -11,7 +11,7 @@ from typing import Annotated
 import httpx
 import typer
 
-from groovemark.cli.batch import results, showing, submitting, watching
+from groovemark.cli.batch import results, sending, showing, submitting, watching
 from groovemark.cli.batch.connection import Connection, asked, exit_codes
 
 batch = typer.Typer(
@@ -50,15 +50,22 @@ def _path(batch_id: uuid.UUID) -> str:
 @batch.command()
 def submit(
     context: typer.Context,
-    paths: Annotated[list[Path], typer.Argument(help="Audio files, zips of them, and folders; or one CSV.")],
+    paths: Annotated[
+        list[Path] | None, typer.Argument(help="Audio files, zips of them, and folders; or one CSV.")
+    ] = None,
     model: Annotated[str | None, typer.Option(help="name or name@version.")] = None,
     task: Annotated[str | None, typer.Option(help="What to find out, if not the genre.")] = None,
-    manifest: Annotated[Path | None, typer.Option(help="CSV of file, external_id, title.")] = None,
+    manifest: Annotated[
+        Path | None, typer.Option(dir_okay=False, help="CSV of file, external_id, title; URLs in it are fetched.")
+    ] = None,
+    resume: Annotated[
+        uuid.UUID | None, typer.Option(metavar="ID", help="Send what this batch lacks; its model and task stay.")
+    ] = None,
     no_wait: NoWait = False,
 ) -> None:
     """Send files as one batch and watch it."""
     with _api(context) as api:
-        batch_id = submitting.submit(api, paths, model=model, task=task, manifest=manifest)
+        batch_id = submitting.submit(api, paths or (), model=model, task=task, manifest=manifest, resumed=resume)
         print(batch_id, flush=True)
         if not no_wait:
             watching.watch(api, batch_id)
@@ -99,7 +106,7 @@ def errors(context: typer.Context, batch_id: BatchId) -> None:
 def retry(context: typer.Context, batch_id: BatchId, no_wait: NoWait = False) -> None:
     """Run again what failed, and watch it."""
     with _api(context) as api:
-        submitting.Sender(api).post(f"{_path(batch_id)}/retry")
+        sending.Sender(api).post(f"{_path(batch_id)}/retry")
         if not no_wait:
             watching.watch(api, str(batch_id))
 
@@ -108,7 +115,7 @@ def retry(context: typer.Context, batch_id: BatchId, no_wait: NoWait = False) ->
 def cancel(context: typer.Context, batch_id: BatchId) -> None:
     """Stop a batch; what is finished stays."""
     with _api(context) as api:
-        submitting.Sender(api).post(f"{_path(batch_id)}/cancel")
+        sending.Sender(api).post(f"{_path(batch_id)}/cancel")
 
 
 @batch.command("results")

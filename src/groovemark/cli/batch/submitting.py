@@ -1,167 +1,137 @@
-"""Files of this machine to a batch: collected, sent in requests of bounded size, each of which can be repeated."""
+"""Files of this machine as a batch, which may be begun by one command and completed by another."""
 
 from __future__ import annotations
 
 import contextlib
-import time
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import httpx
+import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from groovemark.cli.batch.connection import Refused
+from groovemark.cli.batch.connection import Refused, asked
+from groovemark.cli.batch.files import LocalFile, collect, group, local_file
+from groovemark.cli.batch.sending import Sender, is_passing, until_answered
 from groovemark.errors import RequestRejected
 
-SUFFIXES = frozenset({".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".mp4", ".aac", ".zip"})
-REQUEST_FILES_MAX = 100
-REQUEST_BYTES_MAX = 64 * 1024 * 1024
-ATTEMPTS = 8
-PAUSE_S_MAX = 30.0
-_AGAIN = frozenset({429, 502, 503, 504})
+PAGE_ITEMS = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class LocalFile:
-    """A file and the name that it is sent under, which becomes its id."""
+class Audio:
+    """What a batch is to hold."""
 
-    path: Path
-    name: str
-    size_bytes: int
-
-
-def collect(paths: Sequence[Path]) -> list[LocalFile]:
-    """The files themselves, and of folders all audio and zips below them. Raises RequestRejected."""
-    found = [file for path in paths for file in _files(path)]
-    if not found:
-        raise RequestRejected(f"There are no files to send; of folders, {', '.join(sorted(SUFFIXES))} are sent.")
-    by_name: dict[str, LocalFile] = {}
-    for file in found:
-        other = by_name.setdefault(file.name, file)
-        if other is not file:
-            raise RequestRejected(
-                f"{other.path} and {file.path} would both be called '{file.name}'; send their folder."
-            )
-    return found
-
-
-def _files(path: Path) -> Iterator[LocalFile]:
-    try:
-        if not path.is_dir():
-            yield LocalFile(path, path.name, path.stat().st_size)
-            return
-        for file in sorted(path.rglob("*")):
-            if file.suffix.lower() in SUFFIXES and file.is_file():
-                yield LocalFile(file, file.relative_to(path).as_posix(), file.stat().st_size)
-    except OSError as error:
-        raise RequestRejected(f"{error.filename or path} cannot be read: {error.strerror}.") from error
-
-
-def group(files: Sequence[LocalFile]) -> Iterator[list[LocalFile]]:
-    """As many files as a request is to hold; one that is larger goes alone."""
-    together: list[LocalFile] = []
-    size = 0
-    for file in files:
-        if together and (len(together) == REQUEST_FILES_MAX or size + file.size_bytes > REQUEST_BYTES_MAX):
-            yield together
-            together, size = [], 0
-        together.append(file)
-        size += file.size_bytes
-    if together:
-        yield together
-
-
-class Sender:
-    """Sends each request under a key of its own, so that it can be sent again until it is answered."""
-
-    def __init__(self, api: httpx.Client, **headers: str) -> None:
-        self._api, self._headers = api, headers
-        self._keys = (f"{uuid.uuid4()}-{number}" for number in range(10**9))
-
-    def post(
-        self, path: str, *, json: Any = None, data: Any = None, files: Sequence[tuple[str, LocalFile]] = ()
-    ) -> Any:
-        """The answer's JSON. Raises Refused, or httpx.TransportError when the service stays away."""
-        headers = {**self._headers, "Idempotency-Key": next(self._keys)}
-        for attempt in range(ATTEMPTS):
-            try:
-                with ExitStack() as opened:
-                    parts = [(field, (file.name, opened.enter_context(_open(file)))) for field, file in files]
-                    answer = self._api.post(path, json=json, data=data, files=parts or None, headers=headers)
-            except httpx.TransportError:
-                if attempt == ATTEMPTS - 1:
-                    raise
-                time.sleep(min(2.0**attempt, PAUSE_S_MAX))
-                continue
-            if answer.is_success:
-                return answer.json()
-            if attempt == ATTEMPTS - 1 or not _is_passing(answer):
-                break
-            time.sleep(_pause_s(answer))
-        raise Refused(answer)
-
-
-def _open(file: LocalFile) -> Any:
-    try:
-        return file.path.open("rb")
-    except OSError as error:
-        raise RequestRejected(f"{file.path} cannot be read: {error.strerror}.") from error
-
-
-def _is_passing(answer: httpx.Response) -> bool:
-    """Too much to do, or away, or the first request with this key is still under way."""
-    return answer.status_code in _AGAIN or "retry-after" in answer.headers
-
-
-def _pause_s(answer: httpx.Response) -> float:
-    given = answer.headers.get("retry-after", "")
-    return min(float(given), PAUSE_S_MAX) if given.isdigit() else 1.0
+    files: Sequence[LocalFile]
+    manifest: LocalFile | None
 
 
 def submit(
-    api: httpx.Client, paths: Sequence[Path], *, model: str | None, task: str | None, manifest: Path | None
+    api: httpx.Client,
+    paths: Sequence[Path],
+    *,
+    model: str | None,
+    task: str | None,
+    manifest: Path | None,
+    resumed: uuid.UUID | None,
 ) -> str:
-    """Send one CSV, or any number of audio files; answers the batch's id. Raises RequestRejected, Refused."""
+    """Send one CSV, or audio files, a manifest, or both; answers the batch's id.
+
+    Raises RequestRejected, Refused, or httpx.TransportError when the service stays away.
+    """
+    wanted = {name: value for name, value in (("model", model), ("task", task)) if value is not None}
     if any(path.name.lower().endswith((".csv", ".csv.gz")) for path in paths):
-        if len(paths) > 1 or manifest is not None:
+        if len(paths) > 1 or manifest is not None or resumed is not None:
             raise RequestRejected("A CSV of features is a batch of its own; a manifest is given as --manifest.")
-        return _send_table(api, paths[0], model=model, task=task)
-    return _send_audio(api, collect(paths), model=model, task=task, manifest=manifest)
+        return _send_table(api, local_file(paths[0]), wanted)
+    if not paths and manifest is None:
+        raise RequestRejected("There is nothing to send; name files, folders, or a --manifest of URLs.")
+    audio = Audio(collect(paths) if paths else (), local_file(manifest) if manifest else None)
+    return _send_audio(api, audio, wanted) if resumed is None else _resume(api, str(resumed), audio)
 
 
-def _send_table(api: httpx.Client, path: Path, *, model: str | None, task: str | None) -> str:
-    form = {name: value for name, value in (("model", model), ("task", task)) if value is not None}
-    table = next(_files(path))
-    answer = Sender(api, Prefer="respond-async").post(
-        "/classifier/predict-batch", data=form, files=[("csv_file", table)]
-    )
-    return str(answer["id"])
+def _send_table(api: httpx.Client, table: LocalFile, wanted: dict[str, str]) -> str:
+    sender = Sender(api, Prefer="respond-async")
+    return str(sender.post("/classifier/predict-batch", data=wanted, files=[("csv_file", table)])["id"])
 
 
-def _send_audio(
-    api: httpx.Client, files: Sequence[LocalFile], *, model: str | None, task: str | None, manifest: Path | None
-) -> str:
-    """Open a batch, add all files, start it. A batch that cannot be completed is cancelled."""
-    sender = Sender(api)
-    asked = {name: value for name, value in (("model", model), ("task", task)) if value is not None}
-    batch_id = str(sender.post("/classifier/batches", json=asked)["id"])
-    path = f"/classifier/batches/{batch_id}"
+def _send_audio(api: httpx.Client, audio: Audio, wanted: dict[str, str]) -> str:
+    """Open a batch, add all files, start it. It is cancelled when the service will not have what it is to hold."""
+    batch_id = str(Sender(api).post("/classifier/batches", json=wanted)["id"])
+    typer.echo(f"Opened batch {batch_id}", err=True)
     try:
-        with Progress(console=Console(stderr=True), transient=True) as bars:
-            bar = bars.add_task("sending", total=sum(file.size_bytes for file in files))
-            if manifest is not None:
-                sender.post(f"{path}/files", files=[("manifest", next(_files(manifest)))])
-            for together in group(files):
-                sender.post(f"{path}/files", files=[("files", file) for file in together])
-                bars.advance(bar, sum(file.size_bytes for file in together))
-        sender.post(f"{path}/start")
-    except (RequestRejected, Refused, KeyboardInterrupt):
-        with contextlib.suppress(Refused, httpx.TransportError):
-            sender.post(f"{path}/cancel")
+        with _left_open(batch_id):
+            _complete(api, batch_id, audio)
+    except (RequestRejected, Refused) as error:
+        if _is_final(error):
+            with contextlib.suppress(Refused, httpx.TransportError):
+                Sender(api).post(f"{_path(batch_id)}/cancel")
         raise
     return batch_id
+
+
+def _resume(api: httpx.Client, batch_id: str, audio: Audio) -> str:
+    """Add the files that an open batch lacks, and start it."""
+    state = until_answered(partial(asked, api, "GET", _path(batch_id))).json()["state"]
+    if state != "open":
+        typer.echo(f"The batch is {state}; nothing more is sent.", err=True)
+        return batch_id
+    with _left_open(batch_id):
+        there = set(_item_ids(api, batch_id))
+        _complete(api, batch_id, replace(audio, files=[file for file in audio.files if file.name not in there]))
+    return batch_id
+
+
+def _item_ids(api: httpx.Client, batch_id: str) -> Iterator[str]:
+    """Of an open batch, these are the names of its files, but for zips."""
+    page: httpx.QueryParams | None = httpx.QueryParams(limit=PAGE_ITEMS)
+    while page is not None:
+        answer = until_answered(partial(asked, api, "GET", f"{_path(batch_id)}/items", params=page))
+        yield from (item["external_id"] for item in answer.json()["items"])
+        following = answer.links.get("next")
+        page = httpx.URL(following["url"]).params if following else None
+
+
+def _complete(api: httpx.Client, batch_id: str, audio: Audio) -> None:
+    # Keys of the batch's own: a request whose answer was lost is not carried out again by the command that resumes.
+    sender, path = Sender(api, keys=uuid.UUID(batch_id)), _path(batch_id)
+    with Progress(console=Console(stderr=True), transient=True) as bars:
+        bar = bars.add_task("sending", total=sum(file.size_bytes for file in audio.files))
+        if audio.manifest is not None:
+            sender.post(f"{path}/files", files=[("manifest", audio.manifest)])
+        for together in group(audio.files):
+            sender.post(f"{path}/files", files=[("files", file) for file in together])
+            bars.advance(bar, sum(file.size_bytes for file in together))
+        sender.post(f"{path}/start")
+
+
+@contextlib.contextmanager
+def _left_open(batch_id: str) -> Iterator[None]:
+    """When something comes between, it is said how to go on."""
+    try:
+        yield
+    except (RequestRejected, Refused, httpx.TransportError, KeyboardInterrupt) as error:
+        if not _is_final(error):
+            typer.echo(
+                f"Batch {batch_id} keeps what it has. To go on: groovemark batch submit --resume {batch_id}, with the "
+                f"same files. To give it up: groovemark batch cancel {batch_id}",
+                err=True,
+            )
+        if isinstance(error, KeyboardInterrupt):
+            raise typer.Exit(130) from None
+        raise
+
+
+def _is_final(error: BaseException) -> bool:
+    """What was to be sent is at fault, not the service or the connection."""
+    if isinstance(error, Refused):
+        return error.answer.is_client_error and not is_passing(error)
+    return isinstance(error, RequestRejected)
+
+
+def _path(batch_id: str) -> str:
+    return f"/classifier/batches/{batch_id}"

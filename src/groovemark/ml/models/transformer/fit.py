@@ -85,9 +85,10 @@ def fit(
 ) -> Fitted:
     """Fit a member on the table.
 
-    For each seed a network is taught on the first inner fold's training side. Its held-out side gives the temperature
-    and, with patience, the number of epochs; then another network is taught on every row for as long. One fold is
-    enough, and none where neither is asked for: networks of this family cost the most to teach.
+    For each seed a network is taught on the inner fold with the most rows to learn from, as the other one has still
+    more. The held-out side gives the temperature and, with patience, the number of epochs; then another network is
+    taught on every row for as long. One fold is enough, and none where neither is asked for: networks of this family
+    cost the most to teach.
 
     Args:
         targets: (n,) label numbers from 0 to labels - 1.
@@ -101,7 +102,7 @@ def fit(
         teacher = _Teacher(plan.settings, labels, seed, report)
         count = plan.settings.epochs
         if plan.settings.patience or not plan.settings.temperature:
-            train, held = folds[0]
+            train, held = max(folds, key=lambda fold: len(fold[0]))
             first, count = teacher.teach(
                 table.tensors[train], targets[train], count, (table.tensors[held], targets[held])
             )
