@@ -76,7 +76,9 @@ class Run:
     accepted_s: float
     api_bytes: int
     worker_bytes: int
-    """The largest of the workers; what decodes are children of theirs, and beside this."""
+    """The largest of the workers."""
+    decoder_bytes: int
+    """The largest of the processes that decode, which are children of the workers."""
 
 
 @contextmanager
@@ -116,7 +118,9 @@ def run(uri: str, home: Path, zips: Sequence[Path], count: int, workers: int) ->
             time.sleep(POLL_S)
         taken_s = time.perf_counter() - started
         check(client, place, batch, count)
-        return Run(count / taken_s, accepted_s, peak_bytes(api), max(map(peak_bytes, crew)))
+        decoders = [child for worker in crew for child in worker.children(recursive=True)]
+        peaks = [max(map(peak_bytes, processes)) for processes in ([api], crew, decoders)]
+        return Run(count / taken_s, accepted_s, *peaks)
 
 
 def check(client: httpx.Client, place: str, batch: dict[str, object], count: int) -> None:
@@ -158,10 +162,11 @@ def main() -> int:
                     f"{found.accepted_s:.1f}",
                     f"{math.ceil(found.api_bytes / MIB)}",
                     f"{math.ceil(found.worker_bytes / MIB)}",
+                    f"{math.ceil(found.decoder_bytes / MIB)}",
                 ]
             )
     print(f"{machine()}; {arguments.files} files, a tenth of them corrupt")
-    print_table(["workers", "items/s", "accepted after s", "API peak MiB", "worker peak MiB"], rows)
+    print_table(["workers", "items/s", "accepted after s", "API peak MiB", "worker peak MiB", "decoder peak MiB"], rows)
     print("       R12: exactly the corrupt files failed, each with item, code and message")
     return 0
 
