@@ -107,8 +107,15 @@ def test_every_shipped_model_is_in_the_pipeline() -> None:
     assert listed == {path.parent.name for path in (ROOT / "model").glob("*/train.toml")}
 
 
-def test_an_ensemble_depends_on_every_member() -> None:
+def test_stages_name_the_versions_that_are_trained() -> None:
+    """A new version would be trained beside a pipeline that still looks at the old one."""
+    for path in (ROOT / "model").glob("*/train.toml"):
+        assert tomllib.loads(path.read_text())["version"] == "1", "dvc.yaml names the folder 1"
+
+
+def test_an_ensemble_is_evaluated_and_depends_on_every_member() -> None:
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
     for path in (ROOT / "model").glob("*/train.toml"):
         for member in tomllib.loads(path.read_text()).get("members", ()):
             assert f"model/{member}/1" in stages[f"train-{path.parent.name}"]["deps"]
+            assert f"evaluate-{path.parent.name}" in stages
