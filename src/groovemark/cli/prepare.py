@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from groovemark.cli.failing import clear_errors
-from groovemark.cli.train import ModelArgument, config_path, data_folder
+from groovemark.cli.train import ModelArgument, config_path, data_folder, show_progress
 
 
 def prepare(
@@ -26,7 +26,7 @@ def prepare(
 
     with clear_errors():
         path = config_path(model)
-        dataset = read_dataset(read_config(path), data_folder(), path.parent.parent)
+        dataset = read_dataset(read_config(path), data_folder(), path.parent.parent, report=show_progress)
         text = json.dumps(describe(dataset), indent=2, ensure_ascii=False) + "\n"
         if output:
             output.parent.mkdir(parents=True, exist_ok=True)

@@ -15,6 +15,7 @@ from groovemark.ml.datasets import AUDIO_READERS, READERS, Dataset
 from groovemark.ml.datasets.gtzan_audio import AudioReader
 from groovemark.ml.datasets.integrity import check
 from groovemark.ml.datasets.joint import join
+from groovemark.ml.datasets.table import no_report
 from groovemark.ml.encoders.encoder import open_encoder
 from groovemark.ml.evaluation.metrics import per_label
 from groovemark.ml.features.sets import FEATURE_SETS
@@ -41,7 +42,7 @@ SEED_DISTANCE = 100
 """Between the random seeds of two runs, so that their bags do not overlap."""
 
 
-def read_dataset(config: TrainingConfig, data: Path, models: Path) -> Dataset:
+def read_dataset(config: TrainingConfig, data: Path, models: Path, *, report: Report = no_report) -> Dataset:
     """The configured dataset, with the configured features.
 
     Args:
@@ -52,10 +53,10 @@ def read_dataset(config: TrainingConfig, data: Path, models: Path) -> Dataset:
         ModelUnavailable: the features need a network that was not imported.
     """
     if config.members:
-        return join([read_dataset(member, data, models) for member in config.members], config.name)
+        return join([read_dataset(member, data, models, report=report) for member in config.members], config.name)
     try:
         if config.dataset in AUDIO_READERS:
-            return _read_audio(AUDIO_READERS[config.dataset], _audio_features(config), data, models)
+            return _read_audio(AUDIO_READERS[config.dataset], _audio_features(config), data, models, report)
         if config.dataset in READERS and not config.features:
             return READERS[config.dataset](data)
     except FileNotFoundError as error:
@@ -69,11 +70,11 @@ def read_dataset(config: TrainingConfig, data: Path, models: Path) -> Dataset:
     )
 
 
-def _read_audio(read: AudioReader, spec: FeatureSpec, data: Path, models: Path) -> Dataset:
+def _read_audio(read: AudioReader, spec: FeatureSpec, data: Path, models: Path, report: Report) -> Dataset:
     if spec.encoding is None:
-        return read(data, spec)
+        return read(data, spec, report=report)
     encoder = open_encoder(spec, models, for_whom=spec.name)  # before the audio is read, which takes longer
-    dataset = read(data, encoder.takes)
+    dataset = read(data, encoder.takes, report=report)
     return replace(dataset, table=encoder.encode(dataset.table))
 
 
@@ -165,7 +166,7 @@ def train(config: TrainingConfig, data: Path, folder: Path, *, command: str, rep
     """
     if not is_safe_name(config.name) or not is_safe_name(config.version):
         raise ConfigurationError(f"'{config.name}' and '{config.version}' must be plain names")
-    dataset = read_dataset(config, data, folder.parent)
+    dataset = read_dataset(config, data, folder.parent, report=report)
     for member in config.members:  # before hours are spent on figures
         full_name = f"{member.name}@{member.version}"
         find_member(folder.parent, full_name, task=config.task, labels=dataset.labels, whose=config.name)

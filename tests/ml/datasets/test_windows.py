@@ -143,8 +143,13 @@ def test_a_careless_split_cuts_tracks(root: Path) -> None:
     assert any(set(dataset.tracks[entry.train]) & set(dataset.tracks[entry.test]) for entry in rounds)
 
 
-def test_features_of_training_audio_are_extracted_once(root: Path, cache: Path) -> None:
-    first = AUDIO_READERS["gtzan-segments"](root, MFCC_SEGMENTS)
+def test_features_of_training_audio_are_extracted_once(
+    root: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("groovemark.ml.datasets.audio.REPORT_EVERY", 5)
+    told: list[str] = []
+    first = AUDIO_READERS["gtzan-segments"](root, MFCC_SEGMENTS, report=told.append)
+    assert told[0] == "mfcc-segments of 5 of 18 files", "training once extracted for minutes without a word"
     entries = [path for path in cache.rglob("*") if path.is_file() and "mfcc-segments" in str(path)]
     assert len(entries) >= 18
     written = {path: path.stat().st_mtime_ns for path in entries}

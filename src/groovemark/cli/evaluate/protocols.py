@@ -25,7 +25,7 @@ def by_protocols(
     """Fit and score anew, as the protocols of the configuration say."""
     if quick:
         config = replace(config, protocol=replace(config.protocol, seeds=config.protocol.seeds[:1]))
-    dataset = read_dataset(config, data, models)
+    dataset = read_dataset(config, data, models, report=report)
     rival = _rival(config, dataset, against, data, models, quick=quick) if against else None
     honest, careless = measure_protocols(config, dataset, report, headline_only=quick)
     return EvaluationReport(

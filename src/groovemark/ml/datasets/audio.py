@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from groovemark.ml.datasets.table import Report, no_report
 from groovemark.ml.features.cache import FeatureCache, content_sha256
 from groovemark.ml.features.spec import FeatureSpec
 from groovemark.ml.features.tabular import FeatureTable
 
-Report = Callable[[str], None]
 REPORT_EVERY = 100
 
 
@@ -38,7 +38,7 @@ def cache_folder() -> Path:
     return (Path(home) if home else Path.home() / ".cache") / "groovemark" / "features"
 
 
-def read_windows(paths: Sequence[Path], spec: FeatureSpec, *, report: Report = lambda _: None) -> Windows:
+def read_windows(paths: Sequence[Path], spec: FeatureSpec, *, report: Report = no_report) -> Windows:
     """Extract every window of every file, or take what an earlier run extracted of the same bytes.
 
     Training data is the operator's own: it is decoded in this process, without a sandbox.

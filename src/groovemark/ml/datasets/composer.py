@@ -17,7 +17,7 @@ from groovemark.errors import InputRejected
 from groovemark.ml.audio.messages import FileFeatures
 from groovemark.ml.datasets.audio import cache_folder
 from groovemark.ml.datasets.rendering import SOUNDFONT, Performance, rendered
-from groovemark.ml.datasets.table import Dataset, number_groups, number_labels
+from groovemark.ml.datasets.table import Dataset, Report, no_report, number_groups, number_labels
 from groovemark.ml.features.cache import FeatureCache, content_sha256
 from groovemark.ml.features.spec import FeatureSpec
 from groovemark.ml.features.tabular import FeatureTable
@@ -28,6 +28,7 @@ WORKS_LEAST = 2
 PERFORMANCES = 2
 LONGEST_S = 60.0
 NO_COMPOSER = "Christmas"
+REPORT_EVERY = 20
 _WORKS = (
     re.compile(r"[Ss]onata_No\.\d+"),
     re.compile(r"Sonatina_Opus_\d+_\d+"),
@@ -60,7 +61,7 @@ class Piece:
         return f"{self.composer}: {' '.join(self.title.split('_')[:2])}"
 
 
-def read_composer(root: Path, spec: FeatureSpec) -> Dataset:
+def read_composer(root: Path, spec: FeatureSpec, *, report: Report = no_report) -> Dataset:
     """The windows of the first minute of every performance of every piece under the data folder `root`.
 
     Raises:
@@ -70,7 +71,9 @@ def read_composer(root: Path, spec: FeatureSpec) -> Dataset:
     pieces = chosen(read_pieces(root / "midi"))
     cache = FeatureCache(cache_folder())
     rows, ids, owners = [], [], []
-    for piece in pieces:
+    for place, piece in enumerate(pieces, start=1):
+        if place % REPORT_EVERY == 0:
+            report(f"{spec.name} of {place} of {len(pieces)} pieces, {PERFORMANCES} performances each")
         for number, performance in enumerate(performances(piece)):
             windows = _features(piece, performance, spec, cache).windows
             rows.append(windows)

@@ -76,6 +76,12 @@ class Dataset:
 
 
 Reader = Callable[[Path], Dataset]
+Report = Callable[[str], None]
+"""Is told about progress, a line at a time."""
+
+
+def no_report(_: str) -> None:
+    """For those who want none."""
 
 
 def read_frame(path: Path) -> Any:
