@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from pydantic import TypeAdapter
 
-from groovemark.classifier.schema.batch import Batch, BatchList, FaultGroupList, FaultList, ItemList
+from groovemark.classifier.schema.batch import Batch, BatchList, FaultGroupList, FaultList, ItemList, SegmentList
 from groovemark.classifier.schema.event import Progress
 from groovemark.classifier.schema.files import AddedFiles
 from groovemark.classifier.schema.message import Message
@@ -109,6 +109,7 @@ def test_every_operation_documents_its_errors_with_the_one_error_body() -> None:
         ("classifier", "batch", Batch),
         ("classifier", "batches", BatchList),
         ("classifier", "items", ItemList),
+        ("classifier", "segments", SegmentList),
         ("classifier", "errors", FaultList),
         ("classifier", "error_groups", FaultGroupList),
         ("classifier", "open_batch", Batch),

@@ -45,7 +45,7 @@ GUARDS = (
         "if demuxer else Container(file, 'mov')",
         behind=(
             (
-                'av.open(file, format=demuxer, options=_OPTIONS[demuxer], metadata_errors="replace")',
+                'av.open(file, format=demuxer, options=_NO_PROTOCOL, metadata_errors="replace")',
                 'av.open(str(file.name), metadata_errors="replace")',
             ),
         ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
@@ -55,7 +56,7 @@ def test_stranger_gets_404_on_every_route_of_a_batch_as_if_it_did_not_exist(two:
     assert len(routes) >= 6
     for method, path in routes:
         for file_format in ("csv", "jsonl", "parquet"):
-            known = path.replace("{file_format}", file_format)
+            known = path.replace("{file_format}", file_format).replace("{position}", "0")
             answer = two.stranger.request(method, known.replace("{batch_id}", two.batch_id))
             assert answer.status_code == 404, (method, path)
             nowhere = str(uuid.uuid4())
@@ -65,7 +66,7 @@ def test_stranger_gets_404_on_every_route_of_a_batch_as_if_it_did_not_exist(two:
 
 def test_clients_of_one_catalog_share_batches_and_tracks(two: Two) -> None:
     for method, path in routes_of_a_batch(two):
-        known = path.replace("{batch_id}", two.batch_id).replace("{file_format}", "csv")
+        known = path.replace("{batch_id}", two.batch_id).replace("{file_format}", "csv").replace("{position}", "0")
         answer = two.colleague.request(method, known)
         assert answer.status_code == (409 if method == "post" else 200), (method, path, answer.text)
     assert two.batch_id in two.colleague.get("/classifier/batches").text
@@ -88,5 +89,10 @@ def test_batch_of_another_catalog_is_no_cursor(two: Two, service: Service) -> No
         answer = other.post("/classifier/predict-batch", files={"csv_file": ("tracks.csv", DEMO.read_bytes())})
         assert answer.status_code == 200, answer.text
         foreign = answer.headers["location"].rpartition("/")[2]
-        page = two.owner.get("/classifier/batches", params={"after": encode_cursor(foreign)})
-        assert page.json() == {"batches": []}
+        now = datetime.now(UTC)
+        behind, behind_nothing = (
+            two.owner.get("/classifier/batches", params={"after": encode_cursor(now, batch_id)})
+            for batch_id in (foreign, str(uuid.uuid4()))
+        )
+        assert behind.json() == behind_nothing.json()
+        assert two.owner.get("/classifier/batches", params={"after": encode_cursor(foreign)}).status_code == 422

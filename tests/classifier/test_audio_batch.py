@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import Service
 from tests.inputs import aac_file, audio_file, zip_file
-from tests.ledger import fetch, watch
+from tests.ledger import watch
 from tests.posting import post_audio
 
 
@@ -110,15 +110,34 @@ def test_long_audio_is_averaged_over_windows_and_a_short_rest_is_dropped(service
     files = {name: audio_file("flac", duration_s) for name, duration_s in (("46", 46), ("44", 44), ("29", 29))}
     answer = post_audio(api, files)
     assert [item["state"] for item in items(api, answer)] == ["succeeded"] * 3
-    found = fetch(
-        service.database_uri,
-        "SELECT probabilities, segments FROM prediction WHERE batch_id = $1 ORDER BY position",
-        answer.json()["id"],
-    )
-    segments = [json.loads(row["segments"])["probabilities"] if row["segments"] else None for row in found]
-    assert [len(windows) if windows else None for windows in segments] == [2, None, None]
-    mean = [sum(pair) / 2 for pair in zip(*segments[0], strict=True)]
-    assert found[0]["probabilities"] == pytest.approx(mean, abs=1e-6)
+    path = answer.headers["location"].removeprefix("/api/v1")
+    whole = [json.loads(line) for line in api.get(f"{path}/results.jsonl").text.splitlines()]
+    timelines = [api.get(f"{path}/items/{position}/segments").json() for position in range(3)]
+    assert [timeline["window_s"] for timeline in timelines] == [30, None, None]
+    assert [[segment["start_s"] for segment in timeline["segments"]] for timeline in timelines] == [[0, 30], [0], [0]]
+    for line, timeline in zip(whole, timelines, strict=True):
+        assert timeline["external_id"] == line["external_id"]
+        for label in timeline["segments"][0]["probabilities"]:
+            heard = [segment["probabilities"][label] for segment in timeline["segments"]]
+            assert line[f"prob_{label}"] == pytest.approx(sum(heard) / len(heard), abs=1e-6)
+        for segment in timeline["segments"]:
+            assert segment["confidence"] == max(segment["probabilities"].values())
+            assert segment["probabilities"][segment["label"]] == segment["confidence"]
+
+
+def test_only_what_succeeded_has_a_timeline_and_only_for_its_own_catalog(service: Service, api: httpx.Client) -> None:
+    answer = post_audio(api, {"a.wav": audio_file(), "b.wav": b"no audio"})
+    items(api, answer)
+    path = answer.headers["location"].removeprefix("/api/v1")
+    assert [api.get(f"{path}/items/{position}/segments").status_code for position in (0, 1, 2, 2**31 - 1)] == [
+        200,
+        404,
+        404,
+        404,
+    ]
+    assert api.get(f"{path}/items/-1/segments").status_code == 422
+    with service.client() as stranger:
+        assert stranger.get(f"{path}/items/0/segments").status_code == 404
 
 
 def test_of_two_files_of_one_name_the_last_one_wins_and_the_other_says_why_it_failed(api: httpx.Client) -> None:

@@ -17,6 +17,8 @@ from groovemark.classifier.schema.batch import (
     Item,
     ItemError,
     Links,
+    Segment,
+    SegmentList,
 )
 
 BATCHES_PATH = "/api/v1/classifier/batches"
@@ -100,6 +102,23 @@ def item(row: RowMapping) -> Item:
     if fields["confidence"] is not None:
         fields["confidence"] = _rounded(fields["confidence"])
     return Item(**fields, error=fault)
+
+
+def timeline(batch: RowMapping, row: RowMapping) -> SegmentList:
+    """A track of one window, or a row of a table, has one segment: the whole."""
+    known = row["segments"] or {"window_s": None, "starts_s": [0.0], "probabilities": [row["probabilities"]]}
+    segments = [
+        _segment(start_s, dict(zip(batch["labels"], map(_rounded, probabilities), strict=True)))
+        for start_s, probabilities in zip(known["starts_s"], known["probabilities"], strict=True)
+    ]
+    return SegmentList(
+        position=row["position"], external_id=row["external_id"], window_s=known["window_s"], segments=segments
+    )
+
+
+def _segment(start_s: float, probabilities: dict[str, float]) -> Segment:
+    label = max(probabilities, key=lambda name: probabilities[name])
+    return Segment(start_s=start_s, label=label, confidence=probabilities[label], probabilities=probabilities)
 
 
 class ResultRows:

@@ -16,7 +16,7 @@ from groovemark.classifier.shard import Outcome, Shard, load_shard
 from groovemark.context import Context
 from groovemark.db import batches, items, jobs, merging, models, predictions, shards
 from groovemark.db.jobs import Claim
-from groovemark.db.predictions import Result, Target
+from groovemark.db.predictions import Result, Segments, Target
 from groovemark.db.session import raw_connection
 from groovemark.errors import Fault, ServiceError
 from groovemark.ingest.urls import stem_of
@@ -134,5 +134,9 @@ def _result(item: RowMapping, outcome: TrackPrediction, labels: Sequence[str], t
         label=labels[best],
         confidence=float(outcome.probabilities[best]),
         probabilities=outcome.probabilities.tolist(),
-        segments=outcome.segments.tolist() if len(outcome.segments) > 1 else None,
+        segments=_timeline(outcome) if len(outcome.segments) > 1 else None,
     )
+
+
+def _timeline(outcome: TrackPrediction) -> Segments:
+    return Segments(outcome.window_s, outcome.starts_s.tolist(), outcome.segments.tolist())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Header, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from groovemark.auth import AuthenticatedRoute, CallerDependency
@@ -18,10 +18,12 @@ from groovemark.classifier.schema.batch import (
     FaultList,
     ItemList,
     ItemState,
+    SegmentList,
     Severity,
 )
 from groovemark.db import items
 from groovemark.dependencies import ServicesDependency
+from groovemark.errors import NotFound
 from groovemark.paging import After, Limit, cut_page, decode_cursor, encode_cursor, next_link
 from groovemark.schema import documented, errors
 
@@ -57,6 +59,28 @@ async def list_items(
     if end is not None:
         response.headers.update(next_link(request, after=encode_cursor(end["position"])))
     return ItemList(items=[present.item(row) for row in rows])
+
+
+@router.get(
+    "/classifier/batches/{batch_id}/items/{position}/segments",
+    operation_id="get_segments",
+    summary="Follow a track through time",
+    response_model=SegmentList,
+    responses={200: documented(PACKAGE, "segments", "In their order."), **errors(401, 404, 422, 503)},
+)
+async def get_segments(
+    batch_id: uuid.UUID,
+    position: Annotated[int, Path(ge=0, lt=2**31, description="Of a succeeded item, as /items lists it.")],
+    caller: CallerDependency,
+    services: ServicesDependency,
+) -> SegmentList:
+    """What the model said of each window of a long track; their mean is its answer for the track."""
+    async with services.database.transaction() as connection:
+        batch = await service.get(connection, caller, batch_id)
+        found = await items.timeline(connection, batch_id, position)
+    if found is None:
+        raise NotFound("succeeded item", str(position))
+    return present.timeline(batch, found)
 
 
 _DOWNLOAD: dict[str, Any] = {

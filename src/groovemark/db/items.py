@@ -157,6 +157,19 @@ async def results(
     return found.mappings().all()
 
 
+async def timeline(connection: AsyncConnection, batch_id: uuid.UUID, position: int) -> RowMapping | None:
+    """A succeeded item's probabilities, and of its windows if it has several."""
+    found = await connection.execute(
+        text("""
+            SELECT position, item.external_id, prediction.probabilities, prediction.segments
+            FROM prediction JOIN batch_item item USING (batch_id, position)
+            WHERE batch_id = :id AND position = :position
+        """),
+        {"id": batch_id, "position": position},
+    )
+    return found.mappings().one_or_none()
+
+
 async def faults(
     connection: AsyncConnection, batch_id: uuid.UUID, *, severity: str, after: int, limit: int
 ) -> Sequence[RowMapping]:

@@ -30,8 +30,16 @@ class Target:
     model_version_id: int
 
 
+class Segments(NamedTuple):
+    """What the model said of the windows of a track that has several."""
+
+    window_s: float
+    starts_s: Sequence[float]
+    probabilities: Sequence[Sequence[float]]
+
+
 class Result(NamedTuple):
-    """What the model said of one item. `segments`: one list of probabilities a window, for audio."""
+    """What the model said of one item."""
 
     position: int
     line: int | None
@@ -40,7 +48,7 @@ class Result(NamedTuple):
     label: str
     confidence: float
     probabilities: Sequence[float]
-    segments: Sequence[Sequence[float]] | None = None
+    segments: Segments | None = None
 
 
 async def open_stage(connection: asyncpg.Connection) -> None:
@@ -60,7 +68,7 @@ async def stage(connection: asyncpg.Connection, results: Iterable[Result]) -> No
 
 
 def _encode(result: Result) -> tuple[bytes, ...]:
-    segments = None if result.segments is None else json.dumps({"probabilities": result.segments})
+    segments = None if result.segments is None else json.dumps(result.segments._asdict())
     return (
         encode_integer(result.position),
         encode_integer(result.line),

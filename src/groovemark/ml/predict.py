@@ -26,6 +26,8 @@ class TrackPrediction:
         probabilities: (k,) of the model's labels: the mean over the windows; of a model made of others, the weighted
             mean of theirs.
         segments: (w, k) of each window; of a model made of others, the mean of those that look at these windows.
+        starts_s: (w,) where in the track each of them begins.
+        window_s: how long each is, but for the last one, which may be shorter.
         features: (w, d) of each window of the model's own feature set, as the model saw them.
         title: of the file's tag.
         duration_s: of the decoded audio.
@@ -34,6 +36,8 @@ class TrackPrediction:
     key: str
     probabilities: NDArray[np.float32]
     segments: NDArray[np.float32]
+    starts_s: NDArray[np.float64]
+    window_s: float
     features: FeatureTable
     title: str | None
     duration_s: float
@@ -141,11 +145,15 @@ def _classified(
             segments += part.weight * answers
             weight_of_segments += part.weight
     segments /= weight_of_segments
+    cut = parts[0].extracted.audio
+    assert cut is not None  # noqa: S101  it was extracted from audio
     return [
         TrackPrediction(
             key=key,
             probabilities=mean.astype(np.float32),
             segments=segments[rows].astype(np.float32),
+            starts_s=cut.offset_s + cut.hop_s * np.arange(rows.stop - rows.start),
+            window_s=cut.window_s,
             features=FeatureTable(features.spec, features.numbers[rows]),
             title=found[0].title,
             duration_s=found[0].duration_s,

@@ -101,6 +101,24 @@ class ItemList(BaseModel):
     items: list[Item]
 
 
+class Segment(BaseModel):
+    """What the model heard from `start_s` on."""
+
+    start_s: float
+    label: str
+    confidence: float
+    probabilities: dict[str, float]
+
+
+class SegmentList(BaseModel):
+    """An item's timeline."""
+
+    position: int
+    external_id: str | None
+    window_s: float | None = Field(description="Length of a segment, the last may be shorter; null if there is one.")
+    segments: list[Segment]
+
+
 class BatchFault(BaseModel):
     """One thing wrong, and where."""
 
