@@ -6,7 +6,7 @@ import base64
 import json
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 from urllib.parse import quote, urlencode
 
@@ -38,7 +38,7 @@ def decode_cursor(cursor: str, *kinds: type) -> list[Any]:
         if not isinstance(key, list) or len(key) != len(kinds):
             raise ValueError  # noqa: TRY301  as wrong as one that does not parse
         return [_PARTS[kind](part) for kind, part in zip(kinds, key, strict=True)]
-    except (ValueError, TypeError, RecursionError) as error:
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise RequestRejected("`after` must be taken from the Link header of the page before.") from error
 
 
@@ -59,7 +59,7 @@ def _time(part: Any) -> datetime:
     moment = datetime.fromisoformat(_text(part))
     if moment.tzinfo is None:
         raise ValueError
-    return moment
+    return moment.astimezone(UTC)
 
 
 _PARTS: Mapping[type, Callable[[Any], Any]] = {

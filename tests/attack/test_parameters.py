@@ -27,6 +27,7 @@ PATHS = [
     "/api/v1/classifier/batches",
     "/api/v1/classifier/batches/{batch_id}",
     "/api/v1/classifier/batches/{batch_id}/items",
+    "/api/v1/classifier/batches/{batch_id}/items/{position}/segments",
     "/api/v1/classifier/batches/{batch_id}/errors",
     "/api/v1/classifier/batches/{batch_id}/errors/by-code",
     "/api/v1/classifier/batches/{batch_id}/events",
@@ -47,6 +48,12 @@ CURSORS = st.one_of(
     NUMBERS.map(encode_cursor),
     st.tuples(st.text(st.characters(exclude_categories=["Cs"])), NUMBERS).map(lambda key: encode_cursor(*key)),
     st.uuids().map(encode_cursor),
+    st.tuples(st.datetimes(timezones=st.timezones() | st.none()) | st.sampled_from(["", "1e9"]), st.uuids()).map(
+        lambda key: encode_cursor(*key)
+    ),
+    st.sampled_from(["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00", "2026-W01"]).map(
+        lambda time: encode_cursor(time, uuid.UUID(int=1))
+    ),
 )
 TEXTS = st.text(max_size=30) | st.sampled_from(ODD)
 VALUES = {
@@ -119,7 +126,7 @@ def test_no_parameter_makes_a_route_fail(
     file_format: str,
 ) -> None:
     name = batch_id if identity is None else identity
-    chosen = {"batch_id": name, "webhook_id": name, "file_format": file_format}
+    chosen = {"batch_id": name, "webhook_id": name, "file_format": file_format, "position": identity or "0"}
     for name, value in chosen.items():
         path = path.replace(f"{{{name}}}", encoded({"": value})[1:])
     with client.stream("GET", f"{path}?{encoded(parameters)}") as answer:  # events go on for as long as the batch
