@@ -20,7 +20,14 @@ from groovemark.ml.encoders.encoder import open_encoder
 from groovemark.ml.evaluation.metrics import per_label
 from groovemark.ml.features.sets import FEATURE_SETS
 from groovemark.ml.features.spec import FeatureSpec
-from groovemark.ml.models.artifact import Manifest, describe_files, is_safe_name, replacing, write_manifest
+from groovemark.ml.models.artifact import (
+    Manifest,
+    describe_files,
+    is_safe_name,
+    read_manifest,
+    replacing,
+    write_manifest,
+)
 from groovemark.ml.models.ensemble.members import find_member
 from groovemark.ml.models.registry import FAMILIES, Family, resolve
 from groovemark.ml.training.card import Findings, Scored, write_card
@@ -181,7 +188,10 @@ def train(config: TrainingConfig, data: Path, folder: Path, *, command: str, rep
     with replacing(folder / config.version) as building:
         names = resolve(_family(config).save)(building, shipped)
         _write(building / REFERENCE_NAME, json.dumps(summarise(dataset, rows), indent=1))
-        _write(building / CARD_NAME, write_card(config, dataset, findings, dataset.take(rows).n_tracks, command))
+        _write(
+            building / CARD_NAME,
+            write_card(config, dataset, findings, dataset.take(rows).n_tracks, command, _learned_before(config)),
+        )
         files = describe_files(building, [*names, REFERENCE_NAME, CARD_NAME])
         manifest = _manifest(config, dataset, findings, command, files)
         write_manifest(building, manifest)
@@ -252,11 +262,19 @@ def _manifest(
         other_features=tuple(spec.name for spec in dataset.table.other_specs),
         metrics={name: round(value, 4) for name, value in sorted(metrics.items())},
         licence=config.licence,
-        training_data=f"{dataset.source}; licence: {dataset.licence}",
+        training_data=f"{dataset.source}; licence: {dataset.licence}{_learned_before(config)}",
         created=config.created,
         command=command,
         files=files,
     )
+
+
+def _learned_before(config: TrainingConfig) -> str:
+    """What the base of a fine-tuned model was taught on, and whose it is."""
+    if not config.base:
+        return ""
+    base = read_manifest(Path(config.settings["base"]))
+    return f"; fine-tuned from {base.full_name} (licence: {base.licence}), which learned from: {base.training_data}"
 
 
 def _write(path: Path, text: str) -> None:

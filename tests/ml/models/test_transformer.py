@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -182,6 +183,20 @@ def test_fine_tuning_starts_from_a_base_and_keeps_what_is_frozen(dataset: Datase
     assert 0 < distance < 0.5, "it moved away from the base, and is not a network of its own"
 
 
+def test_a_fine_tuned_model_says_whose_its_base_is_and_what_it_learned_from(
+    root: Path, folder: Path, tmp_path: Path
+) -> None:
+    """A model fine-tuned from one of AudioSet showed no trace of it, nor of its licence."""
+    config = tiny_config(
+        "gtzan-audio", name="tuned", family="transformer", features="ast-fbank-3s", base="tiny-gtzan-audio@1",
+        settings={"base": str(folder), "frozen": 1, "epochs": 1, "temperature": 1.0},
+        search=SearchConfig(), bag=1, variants=(), licence="of the tuned one",
+    )  # fmt: skip
+    manifest = train(config, root, tmp_path / "tuned", command="test", report=lambda _: None)
+    for text in (manifest.training_data, (tmp_path / "tuned" / "1" / "CARD.md").read_text()):
+        assert "fine-tuned from tiny-gtzan-audio@1 (licence: MIT), which learned from: audio of GTZAN" in text
+
+
 def test_training_that_was_killed_goes_on_to_the_same_bits(dataset: Dataset, folder: Path, tmp_path: Path) -> None:
     changes = {"base": str(folder), "frozen": 1, "epochs": 3}
     whole = fitted(dataset, **changes)
@@ -199,6 +214,21 @@ def test_training_that_was_killed_goes_on_to_the_same_bits(dataset: Dataset, fol
     assert [line.partition(": ")[2][:12] for line in lines] == ["epoch 2 of 3", "epoch 3 of 3"]
     assert all(torch.equal(tensor, weights_of(resumed)[name]) for name, tensor in weights_of(whole).items())
     assert whole.chosen == resumed.chosen
+
+
+def test_a_base_that_was_made_anew_is_not_taken_up_where_the_old_one_was_left(
+    dataset: Dataset, folder: Path, tmp_path: Path
+) -> None:
+    """The checkpoint of the old base's training was found, done, and the new base never looked at."""
+    base = tmp_path / "base"
+    shutil.copytree(folder, base)
+    changes = {"base": str(base), "epochs": 1, "checkpoints": str(tmp_path / "checkpoints")}
+    (tmp_path / "checkpoints").mkdir()
+    fitted(dataset, **changes)
+    _edit(base / "manifest.json", created="2030-01-01")
+    lines: list[str] = []
+    fitted(dataset, report=lines.append, **changes)
+    assert lines, "nothing was taught"
 
 
 def test_a_configuration_names_its_base_by_name_and_version(tmp_path: Path) -> None:

@@ -56,11 +56,14 @@ def figures_rows(findings: Findings) -> list[tuple[str, ...]]:
     return [_figures_row(scored) for scored in (*findings.honest, findings.careless)]
 
 
-def write_card(config: TrainingConfig, dataset: Dataset, findings: Findings, rows: int, command: str) -> str:
+def write_card(
+    config: TrainingConfig, dataset: Dataset, findings: Findings, rows: int, command: str, learned_before: str = ""
+) -> str:
     """The Markdown text of CARD.md.
 
     Args:
         rows: how many tracks the shipped model was fitted on.
+        learned_before: of a fine-tuned model, what its base learned from.
     """
     headline = findings.honest[0]
     parts = [
@@ -70,7 +73,7 @@ def write_card(config: TrainingConfig, dataset: Dataset, findings: Findings, row
             f"Labels: {', '.join(dataset.labels)}. Model licence: {config.licence}."
         ),
         "## Data",
-        f"{dataset.source}. Licence of the data: {dataset.licence}. Groups: {dataset.grouping}.",
+        f"{dataset.source}. Licence of the data: {dataset.licence}{learned_before}. Groups: {dataset.grouping}.",
         table(("check", "count"), _integrity_rows(findings.integrity)),
         "## Figures",
         _protocol_text(config, dataset),

@@ -19,6 +19,7 @@ from torch.nn import functional
 from groovemark.errors import ConfigurationError, ModelRejected
 from groovemark.ml.features.device import resolve
 from groovemark.ml.features.tabular import FeatureTable
+from groovemark.ml.models.artifact import MANIFEST_NAME
 from groovemark.ml.models.transformer.classifier import Member, ScoringMember, probabilities
 from groovemark.ml.models.transformer.load import read_base
 from groovemark.ml.models.transformer.network import Network
@@ -204,6 +205,8 @@ class _Teacher:
             return None
         settings = asdict(replace(self.settings, checkpoints="", precision="fp32"))
         known = hashlib.sha256(json.dumps([settings, self.labels, self.seed], sort_keys=True).encode())
+        if self.settings.base:  # which may have been made anew in the same folder
+            known.update((Path(self.settings.base) / MANIFEST_NAME).read_bytes())
         for array in (windows, targets, *(held or ())):
             known.update(np.ascontiguousarray(array).data)
         return Path(self.settings.checkpoints) / f"{known.hexdigest()[:32]}.safetensors"
