@@ -1,6 +1,7 @@
 """`make guards`: every scenario again, each in a copy of groovemark from which the guard that it tests was removed.
 
-A scenario that keeps its promise even then tests nothing. Each is played in its short version where that can notice.
+A scenario that keeps its promise even then tests nothing. Each is played in its short version where that can notice,
+and first in an intact copy: what breaks there too says nothing of the guard.
 """
 
 from __future__ import annotations
@@ -17,13 +18,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from tests.chaos import kept
+from tests.chaos.kept import Row
 from tests.chaos.site import REPOSITORY
 
 STATE = REPOSITORY / ".venv" / "guards.json"
 PATIENCE_S = 60
 """So long a scenario waits for a batch that may never end."""
 STOPPED_AFTER_S = 900
-VERDICTS = {"BROKEN": "noticed", "kept": "UNNOTICED", "not": "not run"}
+VERDICTS = {"BROKEN": "noticed", "kept": "UNNOTICED"}
+NO_VERDICT = "NO VERDICT"
+GOOD = ("noticed", "not run")
 COPIED = ("src", "tests", "migrations")
 LINKED = ("model", "pyproject.toml")
 
@@ -196,44 +201,56 @@ def main(guards: Sequence[Guard] = GUARDS, *, package: str = "tests.chaos") -> i
     parser.add_argument("--fresh", action="store_true", help="play again what was played before")
     asked = parser.parse_args()
     chosen = [guard for guard in guards if not asked.names or guard.scenario in asked.names]
-    known = json.loads(STATE.read_text()) if STATE.exists() else {}
-    for guard in chosen:
-        if asked.fresh or guard.scenario not in known:
-            known[guard.scenario] = _play_without(guard, package)
-            STATE.write_text(json.dumps(known, indent=1))
-        row = known[guard.scenario]
-        print(f"{guard.scenario:<4} {row['verdict']:<10} {row['seconds']:>4} s  without: {guard.what}", flush=True)
-        for line in row["said"][:3]:
-            print(f"                        {line}", flush=True)
-    return int(any(known[guard.scenario]["verdict"] == "UNNOTICED" for guard in chosen))
-
-
-def _play_without(guard: Guard, package: str) -> dict[str, object]:
-    began = time.monotonic()
+    rows: list[Row] = []
     with TemporaryDirectory(prefix="groovemark-guards-") as folder:
+        home = Path(folder)
+        home.chmod(0o755)  # PostgreSQL runs as another account where this is root's
+        # All are played in copies of this one, whatever is edited meanwhile.
+        intact = home / "intact"
+        _copy(REPOSITORY, intact)
+        code = kept.code_sha256(intact)
+        for guard in chosen:
+            row = kept.read(STATE).get(guard.scenario)
+            if asked.fresh or row is None or row["verdict"] != "noticed" or row.get("code") != code:
+                row = {**_judge(guard, package, intact, home), "code": code}
+                kept.write(STATE, {**kept.read(STATE), guard.scenario: row})
+            rows.append(row)
+            print(f"{guard.scenario:<4} {row['verdict']:<10} {row['seconds']:>4} s  without: {guard.what}", flush=True)
+            for line in row["said"][:3]:
+                print(f"                        {line[:110]}", flush=True)
+    return 0 if all(row["verdict"] in GOOD for row in rows) else 1
+
+
+def _copy(source: Path, target: Path) -> None:
+    for name in COPIED:
+        shutil.copytree(source / name, target / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in LINKED:
+        (target / name).symlink_to(REPOSITORY / name)
+
+
+def _judge(guard: Guard, package: str, intact: Path, home: Path) -> Row:
+    began = time.monotonic()
+    with TemporaryDirectory(dir=home, prefix=f"{guard.scenario}-") as folder:
         root = Path(folder)
-        root.chmod(0o755)  # PostgreSQL runs as another account where this is root's
-        for name in COPIED:
-            shutil.copytree(REPOSITORY / name, root / name)
-        for name in LINKED:
-            (root / name).symlink_to(REPOSITORY / name)
-        remove(guard, root)
-        said = _play(package, guard, root)
-    rows = [line.split() for line in said]
-    verdict = next((row[4] for row in rows if row and row[0] == guard.scenario and len(row) > 4), "")
-    table = [line.strip() for line in said[1:] if line.startswith(" ")]
-    return {
-        "verdict": VERDICTS.get(verdict, "no verdict"),
-        "seconds": round(time.monotonic() - began),
-        "said": [line[:110] for line in table] or said[-3:],
-    }
+        root.chmod(0o755)
+        for name in ("control", "without"):
+            _copy(intact, root / name)
+        remove(guard, root / "without")
+        verdict, said = _play(guard, package, root / "control")
+        if verdict == "kept":
+            verdict, said = _play(guard, package, root / "without")
+            verdict = VERDICTS.get(verdict, NO_VERDICT)
+        elif verdict != "not run":
+            verdict, said = NO_VERDICT, [f"with the guard: {verdict}", *said]
+    return {"verdict": verdict, "seconds": round(time.monotonic() - began), "said": said}
 
 
-def _play(package: str, guard: Guard, root: Path) -> list[str]:
-    """The table it prints."""
-    with (root / "said.log").open("w+") as log:
+def _play(guard: Guard, package: str, root: Path) -> tuple[str, list[str]]:
+    """The scenario's verdict in this copy, and what was said to it."""
+    table = root / "table.json"
+    with (root / "said.log").open("w+", errors="replace") as log:
         played = subprocess.Popen(
-            [sys.executable, "-m", package, *([] if guard.is_long else ["--short"]), guard.scenario],
+            [sys.executable, "-m", package, *([] if guard.is_long else ["--short"]), "--rows", table, guard.scenario],
             cwd=root,
             env={
                 **os.environ,
@@ -241,16 +258,20 @@ def _play(package: str, guard: Guard, root: Path) -> list[str]:
                 "CHAOS_ENDS_WITHIN_S": str(PATIENCE_S),
             },
             stdout=log,
-            stderr=subprocess.DEVNULL,
+            stderr=subprocess.STDOUT,
         )
         try:
             played.wait(STOPPED_AFTER_S)
         except subprocess.TimeoutExpired:
             played.terminate()
             played.wait()
-            return [f"not ended after {STOPPED_AFTER_S} s"]
+            return f"not ended after {STOPPED_AFTER_S} s", []
         log.seek(0)
-        return log.read().splitlines()
+        said = log.read().splitlines()
+    if not table.exists():
+        return f"ended with status {played.returncode} and no table", said[-2:]
+    [row] = json.loads(table.read_text())
+    return row["verdict"], [line.splitlines()[0] for line in (*row["broken"], *row["notes"])]
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""R2: the API is killed while clients upload; what it has accepted is there, what it has not leaves nothing behind."""
+"""R2: the API is killed while clients upload; what it has accepted is there, what it has not leaves nothing behind.
+
+It counts only if uploads were really cut: begun before a kill, and without an answer after it.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import os
 import subprocess
 import threading
 import time
+from collections.abc import Iterator
 from random import Random
 
 import httpx
@@ -15,10 +19,13 @@ from tests.chaos.marks import PLAIN, marked
 from tests.chaos.scenario import Act, Outcome, Scenario
 from tests.chaos.site import GROOVEMARK, REPOSITORY, Site
 from tests.inputs import audio_file
-from tests.posting import post_audio
+from tests.posting import Files, post_audio
 
 CLIENTS = 3
 LONG_AGO_S = 3 * 24 * 3600
+PIECES = 16
+FURTHER_KILLS_MAX = 10
+"""Where none of those asked for met an upload."""
 
 
 class _Uploader(threading.Thread):
@@ -28,7 +35,8 @@ class _Uploader(threading.Thread):
         super().__init__(daemon=True)
         self.api = site.client()
         self.accepted: list[tuple[str, list[str]]] = []
-        self.unanswered = 0
+        self.unanswered: list[tuple[float, float]] = []
+        self.is_sending = False
         self.refused: list[str] = []
         self._random, self._over = random, over
 
@@ -39,11 +47,14 @@ class _Uploader(threading.Thread):
                 f"{number}.wav": marked(content, PLAIN, number=self._random.getrandbits(31))
                 for number, content in enumerate((long, clip(), clip()))
             }
+            began = time.monotonic()
             try:
-                answer = post_audio(self.api, files)
+                answer = self._post(files)
+            except httpx.ConnectError:
+                time.sleep(0.05)  # nobody listens
+                continue
             except httpx.TransportError:
-                self.unanswered += 1
-                time.sleep(0.05)
+                self.unanswered.append((began, time.monotonic()))
                 continue
             if answer.status_code != httpx.codes.ACCEPTED:
                 self.refused.append(f"{answer.status_code} {answer.text[:200]}")
@@ -51,30 +62,70 @@ class _Uploader(threading.Thread):
                 self.accepted.append((accepted(answer), list(files)))
             time.sleep(self._random.uniform(0, 0.2))
 
+    def _post(self, files: Files) -> httpx.Response:
+        """At once, or as over a slow line: a kill meets every part of an upload."""
+        pause_s = self._random.choice((0, self._random.uniform(0.1, 1) / PIECES))
+        if not pause_s:
+            return post_audio(self.api, files)
+        parts = [("files", (name, content)) for name, content in files.items()]
+        whole = self.api.build_request("POST", "/classifier/predict-batch", files=parts)
+        body = whole.read()
+        headers = {"content-type": whole.headers["content-type"], "content-length": str(len(body))}
+        self.is_sending = True
+        try:
+            return self.api.post("/classifier/predict-batch", content=_dripping(body, pause_s=pause_s), headers=headers)
+        finally:
+            self.is_sending = False
+
+    def cut(self, killed_at: float) -> int:
+        """How many of its uploads a kill left without an answer."""
+        return sum(began < killed_at < ended for began, ended in self.unanswered)
+
+
+def _dripping(body: bytes, *, pause_s: float) -> Iterator[bytes]:
+    step = -(-len(body) // PIECES)
+    for start in range(0, len(body), step):
+        yield body[start : start + step]
+        time.sleep(pause_s)
+
 
 def play(act: Act) -> Outcome:
-    site, outcome = act.site, Outcome(trials=act.size["kills"])
+    site, outcome = act.site, Outcome()
     site.ready(1)
     over = threading.Event()
     uploaders = [_Uploader(site, Random(act.random.random()), over) for _ in range(CLIENTS)]
     for uploader in uploaders:
         uploader.start()
-    for nth in range(1, act.size["kills"] + 1):
+    cut, kills = 0, act.size["kills"]
+    while outcome.trials < kills or (not cut and outcome.trials < kills + FURTHER_KILLS_MAX):
         time.sleep(act.random.uniform(0.1, 1.5))
-        act.tell(f"kill {nth} of {act.size['kills']}")
+        _wait_for_upload(uploaders)
+        time.sleep(act.random.uniform(0, 0.2))
+        outcome.trials += 1
+        act.tell(f"kill {outcome.trials} of {kills}")
+        killed_at = time.monotonic()
         site.start_api()
+        cut += sum(uploader.cut(killed_at) for uploader in uploaders)
     over.set()
     for uploader in uploaders:
         uploader.join()
         outcome.expect(not uploader.refused, f"uploads were refused: {uploader.refused[:3]}")
         for path, names in uploader.accepted:
             outcome.add(count(site, uploader.api, path, succeed=names))
+    outcome.expect(cut > 0, "no kill met an upload")
     _expect_no_orphans(site, outcome)
     outcome.notes.append(
         f"{sum(len(uploader.accepted) for uploader in uploaders)} batches accepted, "
-        f"{sum(uploader.unanswered for uploader in uploaders)} requests unanswered"
+        f"{cut} uploads cut by kills, {sum(len(uploader.unanswered) for uploader in uploaders)} unanswered"
     )
     return outcome
+
+
+def _wait_for_upload(uploaders: list[_Uploader]) -> None:
+    deadline = time.monotonic() + 60
+    while not any(uploader.is_sending for uploader in uploaders):
+        assert time.monotonic() < deadline, "nobody uploads any more"
+        time.sleep(0.001)
 
 
 def _expect_no_orphans(site: Site, outcome: Outcome) -> None:
