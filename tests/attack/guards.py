@@ -58,8 +58,22 @@ GUARDS = (
         f"{SOURCE}ingest/uploads.py",
         "        if self._parts > self._limits.audio_files_max + _OTHER_PARTS_MAX:\n",
         "        if False:\n",
+        behind=(
+            (
+                'if part.name == "files" and sum(file.field == "files" for file in self._files) '
+                "> self._limits.audio_files_max:",
+                "if False:",
+            ),
+        ),
     ),
-    Guard("S12", "a body without files is small", f"{SOURCE}bodies.py", SMALL_BODY, "                if False:\n"),
+    Guard(
+        "S12",
+        "a body without files is small",
+        f"{SOURCE}bodies.py",
+        SMALL_BODY,
+        "                if False:\n",
+        is_long=True,
+    ),
     Guard(
         "S13",
         "no connection to the database is held while a body comes",
