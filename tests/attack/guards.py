@@ -60,9 +60,8 @@ GUARDS = (
         "        if False:\n",
         behind=(
             (
-                'if part.name == "files" and sum(file.field == "files" for file in self._files) '
-                "> self._limits.audio_files_max:",
-                "if False:",
+                'sum(file.field == "files" for file in self._files) > self._limits.audio_files_max:',
+                "False:",
             ),
         ),
     ),
