@@ -25,6 +25,7 @@ NAMES = (
     "echonest-kernel",
     "fma-8",
     "gtzan-10",
+    "gtzan-forest",
     "gtzan-trees",
     "tiny-echonest",
     "tiny-fma",
