@@ -35,6 +35,16 @@ def test_audio_can_go_to_another_model_than_the_default(api: httpx.Client) -> No
     assert model_of(api, post_audio(api, {"a.wav": audio_file()}, model="gtzan-10")) == "gtzan-10@1"
 
 
+def test_a_shipped_transformer_answers_for_audio_with_a_timeline_of_three_seconds(api: httpx.Client) -> None:
+    answer = post_audio(api, {"a.wav": audio_file(duration_s=7.5)}, model="gtzan-ast")
+    ended = watch(api, answer.headers["location"])
+    assert (ended["model"], ended["counts"]["succeeded"]) == ("gtzan-ast@1", 1)
+    path = answer.headers["location"].removeprefix("/api/v1")
+    timeline = api.get(f"{path}/items/0/segments").json()
+    assert [segment["start_s"] for segment in timeline["segments"]] == [0, 3, 6]
+    assert timeline["window_s"] == 3
+
+
 @pytest.mark.parametrize("name", ["fma-9", "fma-8@2", "fma", "@1"])
 def test_an_unknown_model_is_refused_with_the_names_of_the_known(api: httpx.Client, name: str) -> None:
     answer = post_csv(api, echonest_csv(1), model=name)
