@@ -57,6 +57,8 @@ LEASE_END = "lease_until = clock_timestamp() + make_interval(secs => :lease_s)"
 LEASE_END_BY_WORKER = (
     'lease_until = to_timestamp(""" + str(__import__(\'time\').time()) + """) + make_interval(secs => :lease_s)'
 )
+HEARTBEAT_OF_ITS_OWN = """id = :id AND lease_token = :token AND state = 'running'
+            RETURNING cancel_requested"""
 
 GUARDS = (
     Guard("R1", "a job whose lease has ended may be claimed", f"{SOURCE}db/jobs.py", EXPIRED, "state = 'queued'"),
@@ -66,6 +68,7 @@ GUARDS = (
         f"{SOURCE}upkeep.py",
         "{**_CHORES, **(_STORE_CHORES if with_store else {})}",
         "_CHORES",
+        is_long=True,
     ),
     Guard(
         "R3",
@@ -73,6 +76,7 @@ GUARDS = (
         f"{SOURCE}db/jobs.py",
         "WHERE id = :id AND lease_token = :token AND state = 'running' FOR UPDATE",
         "WHERE id = :id FOR UPDATE",
+        behind=((HEARTBEAT_OF_ITS_OWN, HEARTBEAT_OF_ITS_OWN.replace(" AND lease_token = :token", "")),),
     ),
     Guard("R4", "a job whose lease has ended may be claimed", f"{SOURCE}db/jobs.py", EXPIRED, "state = 'queued'"),
     Guard("R6", "heartbeats", f"{SOURCE}lease.py", "await asyncio.sleep(pause_s)", "await asyncio.sleep(1e6)"),
