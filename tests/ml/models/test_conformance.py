@@ -72,6 +72,10 @@ def test_table_of_the_shipped_models_is_fresh() -> None:
     assert (SHIPPED / "README.md").read_text() == describe(registry.installed(SHIPPED), read_speeds(SHIPPED))
 
 
+def test_how_fast_a_shipped_model_is_was_measured() -> None:
+    assert {manifest.full_name for manifest in registry.installed(SHIPPED)} <= set(read_speeds(SHIPPED))
+
+
 def test_answers_one_probability_a_label_that_sum_to_one(model: Classifier, table: FeatureTable) -> None:
     probabilities = model.run(table)
     assert probabilities.shape == (ROWS, len(model.spec.labels))
