@@ -76,7 +76,9 @@ GUARDS = (
         f"{SOURCE}db/jobs.py",
         "WHERE id = :id AND lease_token = :token AND state = 'running' FOR UPDATE",
         "WHERE id = :id FOR UPDATE",
-        behind=((HEARTBEAT_OF_ITS_OWN, HEARTBEAT_OF_ITS_OWN.replace(" AND lease_token = :token", "")),),
+        behind=(
+            (HEARTBEAT_OF_ITS_OWN, HEARTBEAT_OF_ITS_OWN.replace(" AND lease_token = :token AND state = 'running'", "")),
+        ),
     ),
     Guard("R4", "a job whose lease has ended may be claimed", f"{SOURCE}db/jobs.py", EXPIRED, "state = 'queued'"),
     Guard("R6", "heartbeats", f"{SOURCE}lease.py", "await asyncio.sleep(pause_s)", "await asyncio.sleep(1e6)"),
