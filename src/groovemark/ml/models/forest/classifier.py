@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from groovemark.ml.features.tabular import FeatureTable
-from groovemark.ml.models.base import ModelSpec, in_blocks, require_features
 from groovemark.ml.models.forest.trees import Trees
 
 LARGEST = 1e30
@@ -26,35 +24,6 @@ class Member:
     def probabilities(self, matrix: NDArray[np.float32]) -> NDArray[np.float64]:
         """(n, d) -> (n, k)."""
         return with_temperature(self.trees.probabilities(matrix), self.temperature)
-
-
-class ForestClassifier:
-    """A `Classifier`: the mean of its members' probabilities."""
-
-    def __init__(self, spec: ModelSpec, members: Sequence[Member], *, threads: int = 1) -> None:
-        self._spec = spec
-        self._members = tuple(members)
-        self._threads = threads
-
-    @property
-    def spec(self) -> ModelSpec:
-        return self._spec
-
-    def run(self, batch: FeatureTable, /) -> NDArray[np.float32]:
-        """(n, k) probabilities of the n rows. Raises ModelRejected for rows of another feature set."""
-        require_features(self._spec, batch)
-        return in_blocks(batch, len(self._spec.labels), self._run_block, threads=self._threads)
-
-    def close(self) -> None:
-        """Forget the trees."""
-        self._members = ()
-
-    def _run_block(self, block: FeatureTable) -> NDArray[np.float64]:
-        matrix = to_matrix(block)
-        total = np.zeros((len(block), len(self._spec.labels)))
-        for member in self._members:
-            total += member.probabilities(matrix)
-        return np.asarray(total / total.sum(axis=1, keepdims=True))
 
 
 def to_matrix(table: FeatureTable) -> NDArray[np.float32]:

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from groovemark.errors import ModelRejected
 from groovemark.ml.models.base import ModelSpec
 from groovemark.ml.models.files import read_arrays, read_json, safe_name
-from groovemark.ml.models.forest.classifier import ForestClassifier, Member
+from groovemark.ml.models.forest.classifier import Member, to_matrix
 from groovemark.ml.models.forest.trees import LEAF, Trees
+from groovemark.ml.models.mean import MeanClassifier
 
 FOREST_NAME = "forest.json"
 MEMBERS_MAX = 64
@@ -21,7 +22,7 @@ _TYPES = {"starts": np.int32, "columns": np.int32, "thresholds": np.float32, "ta
 _SUM_SLACK = 1e-4
 
 
-def load(folder: Path, spec: ModelSpec, *, threads: int = 1) -> ForestClassifier:
+def load(folder: Path, spec: ModelSpec, *, threads: int = 1) -> MeanClassifier[NDArray[np.float32]]:
     """The classifier whose files `save` wrote into `folder`; nothing in them is executed or trusted.
 
     Raises ModelRejected naming the file that cannot be used.
@@ -32,7 +33,7 @@ def load(folder: Path, spec: ModelSpec, *, threads: int = 1) -> ForestClassifier
     entries = content.get("members") if isinstance(content, dict) else None
     if not isinstance(entries, list) or not 1 <= len(entries) <= MEMBERS_MAX:
         raise ModelRejected(f"{FOREST_NAME} must list 1 to {MEMBERS_MAX} members")
-    return ForestClassifier(spec, [_load_member(folder, entry, spec) for entry in entries], threads=threads)
+    return MeanClassifier(spec, [_load_member(folder, entry, spec) for entry in entries], to_matrix, threads=threads)
 
 
 def _load_member(folder: Path, entry: object, spec: ModelSpec) -> Member:

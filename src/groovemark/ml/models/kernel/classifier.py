@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from groovemark.ml.features.tabular import FeatureTable
-from groovemark.ml.models.base import ModelSpec, in_blocks, require_features
 from groovemark.ml.models.scores import Floats, linear_scores, signed_logarithms, softmax
 
 FARTHEST = 5.0
@@ -43,34 +41,6 @@ class Member:
     def probabilities(self, table: FeatureTable) -> Floats:
         """(n, k): softmax of the score over the temperature."""
         return softmax(self.scores(table) / self.temperature)
-
-
-class KernelClassifier:
-    """A `Classifier`: the mean of its members' probabilities."""
-
-    def __init__(self, spec: ModelSpec, members: Sequence[Member], *, threads: int = 1) -> None:
-        self._spec = spec
-        self._members = tuple(members)
-        self._threads = threads
-
-    @property
-    def spec(self) -> ModelSpec:
-        return self._spec
-
-    def run(self, batch: FeatureTable, /) -> NDArray[np.float32]:
-        """(n, k) probabilities of the n rows. Raises ModelRejected for rows of another feature set."""
-        require_features(self._spec, batch)
-        return in_blocks(batch, len(self._spec.labels), self._run_block, threads=self._threads)
-
-    def close(self) -> None:
-        """Forget the weights."""
-        self._members = ()
-
-    def _run_block(self, block: FeatureTable) -> Floats:
-        total = np.zeros((len(block), len(self._spec.labels)))
-        for member in self._members:
-            total += member.probabilities(block)
-        return np.asarray(total / total.sum(axis=1, keepdims=True))
 
 
 def to_waves(

@@ -7,18 +7,19 @@ from pathlib import Path
 import numpy as np
 
 from groovemark.errors import ModelRejected
-from groovemark.ml.features.tabular import row_length
+from groovemark.ml.features.tabular import FeatureTable, row_length
 from groovemark.ml.models.base import ModelSpec
 from groovemark.ml.models.files import read_arrays, read_json, safe_name
-from groovemark.ml.models.kernel.classifier import KernelClassifier, Member
+from groovemark.ml.models.kernel.classifier import Member
 from groovemark.ml.models.kernel.settings import WAVES_MAX
+from groovemark.ml.models.mean import MeanClassifier
 
 KERNEL_NAME = "kernel.json"
 MEMBERS_MAX = 64
 ARRAYS = ("mean", "deviation", "directions", "phases", "weights", "bias")
 
 
-def load(folder: Path, spec: ModelSpec, *, threads: int = 1) -> KernelClassifier:
+def load(folder: Path, spec: ModelSpec, *, threads: int = 1) -> MeanClassifier[FeatureTable]:
     """The classifier whose files `save` wrote into `folder`.
 
     Raises ModelRejected naming the file that cannot be used.
@@ -27,7 +28,7 @@ def load(folder: Path, spec: ModelSpec, *, threads: int = 1) -> KernelClassifier
     entries = content.get("members") if isinstance(content, dict) else None
     if not isinstance(entries, list) or not 1 <= len(entries) <= MEMBERS_MAX:
         raise ModelRejected(f"{KERNEL_NAME} must list 1 to {MEMBERS_MAX} members")
-    return KernelClassifier(spec, [_load_member(folder, entry, spec) for entry in entries], threads=threads)
+    return MeanClassifier(spec, [_load_member(folder, entry, spec) for entry in entries], _as_it_is, threads=threads)
 
 
 def _load_member(folder: Path, entry: object, spec: ModelSpec) -> Member:
@@ -51,3 +52,8 @@ def _load_member(folder: Path, entry: object, spec: ModelSpec) -> Member:
     if not (arrays["deviation"] > 0).all():
         raise ModelRejected(f"{name}: a deviation must be above 0")
     return Member(**arrays, temperature=temperature)
+
+
+def _as_it_is(table: FeatureTable) -> FeatureTable:
+    """Each member makes waves of its own of it."""
+    return table

@@ -5,18 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from groovemark.errors import ModelRejected
 from groovemark.ml.features.tabular import row_length
 from groovemark.ml.models.base import ModelSpec
 from groovemark.ml.models.files import read_arrays, read_json, safe_name
-from groovemark.ml.models.linear.classifier import LinearClassifier, Member
+from groovemark.ml.models.linear.classifier import Member, to_numbers
+from groovemark.ml.models.mean import MeanClassifier
 
 LINEAR_NAME = "linear.json"
 MEMBERS_MAX = 64
 
 
-def load(folder: Path, spec: ModelSpec, *, threads: int = 1) -> LinearClassifier:
+def load(folder: Path, spec: ModelSpec, *, threads: int = 1) -> MeanClassifier[NDArray[np.float64]]:
     """The classifier whose files `save` wrote into `folder`.
 
     Raises ModelRejected naming the file that cannot be used.
@@ -25,7 +27,7 @@ def load(folder: Path, spec: ModelSpec, *, threads: int = 1) -> LinearClassifier
     entries = content.get("members") if isinstance(content, dict) else None
     if not isinstance(entries, list) or not 1 <= len(entries) <= MEMBERS_MAX:
         raise ModelRejected(f"{LINEAR_NAME} must list 1 to {MEMBERS_MAX} members")
-    return LinearClassifier(spec, [_load_member(folder, entry, spec) for entry in entries], threads=threads)
+    return MeanClassifier(spec, [_load_member(folder, entry, spec) for entry in entries], to_numbers, threads=threads)
 
 
 def _load_member(folder: Path, entry: object, spec: ModelSpec) -> Member:
