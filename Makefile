@@ -20,8 +20,7 @@ chaos: setup  ## kill, stop and starve everything, and count what is lost; ARGS=
 	@$(BIN)/python -m tests.chaos $(ARGS)
 
 guards: setup  ## play chaos and attacks without the guards they test, and see each of them break; ARGS='R1 S5'
-	@$(BIN)/python -m tests.chaos.guards $(ARGS)
-	@$(BIN)/python -m tests.attack.guards $(ARGS)
+	@$(BIN)/python -m tests.guards $(ARGS)
 
 attack: setup  ## send bombs, polyglots, damage, floods and crawlers, and see what becomes of it; ARGS='S5 S13 --fresh'
 	@$(BIN)/python -m tests.attack $(ARGS)

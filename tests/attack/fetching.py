@@ -17,11 +17,11 @@ import httpx
 from tests.attack.audited_worker import ALLOWED, CALLS
 from tests.attack.listening import listening
 from tests.attack.place import files_below
-from tests.attack.stranger import stranger
 from tests.chaos.scenario import Act, Outcome
 from tests.chaos.site import Site
 from tests.ledger import watch
 from tests.posting import post_audio
+from tests.stranger import stranger
 
 AUDITED = ("-m", "tests.attack.audited_worker")
 FETCH_CODES = frozenset({"url_forbidden", "url_unreachable", "url_too_slow", "url_too_large", "url_status"})

@@ -15,6 +15,8 @@ ENDLESS_S = 900
 
 
 class _Answers(BaseHTTPRequestHandler):
+    server: _Server
+
     def do_GET(self) -> None:
         url = urlsplit(self.path)
         with contextlib.suppress(OSError):
@@ -62,6 +64,13 @@ class _Answers(BaseHTTPRequestHandler):
         self._head()
         self._slowly()
 
+    def _dripfirst(self, query: dict[str, list[str]]) -> None:
+        """Later on the same URL is answered as it should be."""
+        if self.path in self.server.asked:
+            return self._sound(query)
+        self.server.asked.add(self.path)
+        return self._drip(query)
+
     def _slowhead(self, _: dict[str, list[str]]) -> None:
         self.wfile.write(b"HTTP/1.1 200 x\r\nX: ")
         self._slowly()
@@ -78,6 +87,7 @@ class _Answers(BaseHTTPRequestHandler):
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
+    asked: set[str]
 
     def handle_error(self, *_: object) -> None:
         """Clients that hang up are what this is about."""
@@ -87,6 +97,7 @@ class _Server(ThreadingHTTPServer):
 def stranger(host: str) -> Iterator[str]:
     """Its address."""
     server = _Server((host, 0), _Answers)
+    server.asked = set()
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield f"http://{host}:{server.server_address[1]}"
