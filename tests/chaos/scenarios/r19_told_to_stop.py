@@ -12,6 +12,7 @@ import httpx
 from tests.chaos.counting import accepted, clip, clips, count, post_zip
 from tests.chaos.marks import marked, slow
 from tests.chaos.scenario import Act, Outcome, Scenario
+from tests.chaos.site import Running
 from tests.posting import post_audio
 from tests.stranger import stranger
 
@@ -27,11 +28,12 @@ def play(act: Act) -> Outcome:
     with act.site.client() as api, stranger(ADDRESS) as outside:
         for nth in range(1, act.size["trials"] + 1):
             act.tell(f"trial {nth} of {act.size['trials']}")
+            [worker] = act.site.ready(1, watched=True)
             if nth % 2:
                 kind, (path, names) = "classify_shard", _slow_files(act, api)
             else:
                 kind, (path, names) = "prepare_audio", _dripping_urls(api, outside, nth)
-            outcome.add(_stop(act, api, kind, path, names))
+            outcome.add(_stop(worker, act, api, kind, path, names))
     outcome.notes[:] = outcome.notes[-2:]
     return outcome
 
@@ -52,10 +54,9 @@ def _dripping_urls(api: httpx.Client, outside: str, nth: int) -> tuple[str, Coll
     return accepted(post_audio(api, {}, manifest=manifest)), names
 
 
-def _stop(act: Act, api: httpx.Client, kind: str, path: str, names: Collection[str]) -> Outcome:
+def _stop(worker: Running, act: Act, api: httpx.Client, kind: str, path: str, names: Collection[str]) -> Outcome:
     """Tell the only worker to stop while it is at a job of this kind; another one does what is left."""
     site, outcome = act.site, Outcome(trials=1)
-    [worker] = site.ready(1, watched=True)
     while not site.fetch(BUSY, kind):
         time.sleep(0.02)
     time.sleep(act.random.uniform(0.2, 1.5))

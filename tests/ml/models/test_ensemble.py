@@ -184,8 +184,10 @@ def test_configuration_names_the_folders_of_its_members(tmp_path: Path) -> None:
     shipped = Path(__file__).parents[3] / "model" / "fma-8" / "train.toml"
     for name in ("one", "two", "both", "nested"):
         (tmp_path / name).mkdir()
-    for name in ("one", "two"):
-        (tmp_path / name / "train.toml").write_text(shipped.read_text().replace('"fma-8"', f'"{name}"'))
+    for name, trials in (("one", 3), ("two", 5)):
+        searched = f"[search]\ntrials = {trials}\n[[variants]]"
+        content = shipped.read_text().replace('"fma-8"', f'"{name}"').replace("[[variants]]", searched, 1)
+        (tmp_path / name / "train.toml").write_text(content)
     text = (
         'name = "both"\nversion = "1"\ntitle = "Both"\nfamily = "ensemble"\ntask = "genre"\nship = "members"\nbag = 2\n'
         'created = "2026-01-01"\nlicence = "MIT"\nmembers = ["one", "two"]\nsettings = {}\nprotocol = { seeds = [0] }\n'
@@ -193,6 +195,8 @@ def test_configuration_names_the_folders_of_its_members(tmp_path: Path) -> None:
     both = tmp_path / "both" / "train.toml"
     both.write_text(text)
     assert [member.name for member in read_config(both).members] == ["one", "two"]
+    # Once an ensemble's figures were those of members that had not been searched for, as the ones that ship are.
+    assert read_config(both).search.trials == 5
     for old, new, complaint in (
         ('"two"', '"three"', "three/train.toml cannot be read"),
         ('members = ["one", "two"]', "", "lacks the entry dataset"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -32,7 +32,11 @@ class ProtocolConfig:
 
 @dataclass(frozen=True, slots=True)
 class SearchConfig:
-    """How many settings are tried on the inner folds, and in which ranges."""
+    """How many settings are tried on the inner folds, and in which ranges.
+
+    Attributes:
+        trials: of an ensemble the most that any member tries, of its own; without an entry, as many as each wants.
+    """
 
     trials: int = 0
     ranges: Ranges = field(default_factory=dict)
@@ -120,7 +124,7 @@ def _find_base(models: Path, full_name: object) -> Path:
 
 def _parse(content: dict[str, Any]) -> TrainingConfig:
     protocol = _make(ProtocolConfig, content.pop("protocol", {}), "protocol.")
-    search = _make(SearchConfig, content.pop("search", {}), "search.")
+    search = _make(SearchConfig, {**_members_search(content["members"]), **content.pop("search", {})}, "search.")
     variants = [_make(Variant, entry, "variants.") for entry in content.pop("variants", [])]
     content["stability"] = [_make(StabilityClaim, entry, "stability.") for entry in content.get("stability", [])]
     config = _make(TrainingConfig, {**content, "protocol": protocol, "search": search, "variants": tuple(variants)}, "")
@@ -131,6 +135,11 @@ def _parse(content: dict[str, Any]) -> TrainingConfig:
     if not config.protocol.seeds:
         raise ConfigurationError("protocol.seeds must name a seed")
     return config
+
+
+def _members_search(members: Sequence[TrainingConfig]) -> dict[str, int]:
+    """The members that ship were searched for: figures of members that were not would be of other models."""
+    return {"trials": max(member.search.trials for member in members)} if members else {}
 
 
 def _make(kind: type[Made], entries: Mapping[str, Any], prefix: str) -> Made:
