@@ -65,11 +65,14 @@ class _Answers(BaseHTTPRequestHandler):
         self._slowly()
 
     def _dripfirst(self, query: dict[str, list[str]]) -> None:
-        """Later on the same URL is answered as it should be."""
-        if self.path in self.server.asked:
+        """Once a client has hung up, everything in that folder is answered as it should be."""
+        folder = self.path.rpartition("/")[0]
+        if folder in self.server.left:
             return self._sound(query)
-        self.server.asked.add(self.path)
-        return self._drip(query)
+        try:
+            return self._drip(query)
+        finally:
+            self.server.left.add(folder)
 
     def _slowhead(self, _: dict[str, list[str]]) -> None:
         self.wfile.write(b"HTTP/1.1 200 x\r\nX: ")
@@ -87,7 +90,7 @@ class _Answers(BaseHTTPRequestHandler):
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
-    asked: set[str]
+    left: set[str]
 
     def handle_error(self, *_: object) -> None:
         """Clients that hang up are what this is about."""
@@ -97,7 +100,7 @@ class _Server(ThreadingHTTPServer):
 def stranger(host: str) -> Iterator[str]:
     """Its address."""
     server = _Server((host, 0), _Answers)
-    server.asked = set()
+    server.left = set()
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield f"http://{host}:{server.server_address[1]}"

@@ -260,7 +260,7 @@ def _manifest(
         features=dataset.table.spec.name,
         features_sha256=dataset.table.spec.sha256,
         other_features=tuple(spec.name for spec in dataset.table.other_specs),
-        metrics={name: round(value, 4) for name, value in sorted(metrics.items())},
+        metrics={name: round(value, 6) for name, value in sorted(metrics.items())},
         licence=config.licence,
         training_data=f"{dataset.source}; licence: {dataset.licence}{_learned_before(config)}",
         created=config.created,

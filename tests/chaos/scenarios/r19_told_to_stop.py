@@ -19,8 +19,8 @@ from tests.stranger import stranger
 GRACE_S = 10
 """What `docker stop` gives."""
 ADDRESS = "127.0.0.3"
-BUSY = "SELECT FROM job WHERE kind = $1 AND state = 'running'"
-LEFT = "SELECT state, attempt FROM job WHERE kind = $1 AND finished_at IS NULL"
+BUSY = "SELECT FROM job WHERE kind = 'classify_shard' AND state = 'running'"
+LEFT = "SELECT state, attempt FROM job WHERE kind = 'classify_shard' AND finished_at IS NULL"
 
 
 def play(act: Act) -> Outcome:
@@ -29,11 +29,8 @@ def play(act: Act) -> Outcome:
         for nth in range(1, act.size["trials"] + 1):
             act.tell(f"trial {nth} of {act.size['trials']}")
             [worker] = act.site.ready(1, watched=True)
-            if nth % 2:
-                kind, (path, names) = "classify_shard", _slow_files(act, api)
-            else:
-                kind, (path, names) = "prepare_audio", _dripping_urls(api, outside, nth)
-            outcome.add(_stop(worker, act, api, kind, path, names))
+            path, names = _slow_files(act, api) if nth % 2 else _dripping_urls(api, outside, nth)
+            outcome.add(_stop(worker, act, api, path, names))
     outcome.notes[:] = outcome.notes[-2:]
     return outcome
 
@@ -49,15 +46,16 @@ def _slow_files(act: Act, api: httpx.Client) -> tuple[str, Collection[str]]:
 
 def _dripping_urls(api: httpx.Client, outside: str, nth: int) -> tuple[str, Collection[str]]:
     names = [f"{nth}-{number}" for number in range(6)]
-    lines = [f"{outside}/{'dripfirst' if name.endswith(('1', '4')) else 'sound'}/{name}.wav,{name}" for name in names]
+    ways = ("sound", "dripfirst", "sound", "sound", "dripfirst", "sound")
+    lines = [f"{outside}/{way}/{nth}/{name}.wav,{name}" for way, name in zip(ways, names, strict=True)]
     manifest = "\n".join(("file,external_id", *lines)).encode()
     return accepted(post_audio(api, {}, manifest=manifest)), names
 
 
-def _stop(worker: Running, act: Act, api: httpx.Client, kind: str, path: str, names: Collection[str]) -> Outcome:
-    """Tell the only worker to stop while it is at a job of this kind; another one does what is left."""
+def _stop(worker: Running, act: Act, api: httpx.Client, path: str, names: Collection[str]) -> Outcome:
+    """Tell the only worker to stop while it is at a shard; another one does what is left."""
     site, outcome = act.site, Outcome(trials=1)
-    while not site.fetch(BUSY, kind):
+    while not site.fetch(BUSY):
         time.sleep(0.02)
     time.sleep(act.random.uniform(0.2, 1.5))
     worker.send(signal.SIGTERM)
@@ -67,8 +65,8 @@ def _stop(worker: Running, act: Act, api: httpx.Client, kind: str, path: str, na
         outcome.expect(status == 0, f"the worker ended with status {status}")
     except subprocess.TimeoutExpired:
         outcome.broken.append(f"the worker lives {GRACE_S} s after it was told to stop")
-    outcome.notes.append(f"{kind}: ended {time.monotonic() - told_at:.1f} s after SIGTERM")
-    rows = site.fetch(LEFT, kind)
+    outcome.notes.append(f"ended {time.monotonic() - told_at:.1f} s after SIGTERM")
+    rows = site.fetch(LEFT)
     outcome.expect(
         bool(rows) and all((row["state"], row["attempt"]) == ("queued", 0) for row in rows),
         f"unfinished work was left as {rows}",
