@@ -1,9 +1,10 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tiny_data import tiny_config, write_tiny_data
+from tiny_data import tiny_config, write_tiny_audio, write_tiny_data
 
 from groovemark.ml.datasets import READERS
 from groovemark.ml.train import train
@@ -13,6 +14,14 @@ from groovemark.ml.training.config import SearchConfig
 @pytest.fixture(scope="session")
 def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_tiny_data(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="module")
+def tiny_audio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A data folder with audio beside the tables; while it is there, features of audio are kept in a folder of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield write_tiny_audio(write_tiny_data(tmp_path_factory.mktemp("data")))
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ import soundfile
 import torch
 from safetensors.numpy import load_file, save_file
 from sounds import SAMPLE_RATE, synthesize
-from tiny_data import tiny_config, write_tiny_audio, write_tiny_data
+from tiny_data import tiny_config
 
 from groovemark.errors import ConfigurationError, ModelRejected
 from groovemark.ml.datasets import AUDIO_READERS, Dataset
@@ -35,20 +35,13 @@ from groovemark.ml.training.config import SearchConfig
 SETTINGS = {"channels": (4, 6), "pool": (4, 1), "epochs": 2, "batch_size": 8}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def root(tmp_path_factory: pytest.TempPathFactory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        yield write_tiny_audio(write_tiny_data(tmp_path_factory.mktemp("data")))
+@pytest.fixture(scope="module")
+def dataset(tiny_audio: Path) -> Dataset:
+    return AUDIO_READERS["gtzan-audio"](tiny_audio, MFCC_SEGMENTS)
 
 
 @pytest.fixture(scope="module")
-def dataset(root: Path) -> Dataset:
-    return AUDIO_READERS["gtzan-audio"](root, MFCC_SEGMENTS)
-
-
-@pytest.fixture(scope="module")
-def folder(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tiny_audio: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The artifact of a whole training run."""
     config = tiny_config(
         "gtzan-audio",
@@ -60,7 +53,7 @@ def folder(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         variants=(),
     )
     folder = tmp_path_factory.mktemp("model") / config.name
-    train(config, root, folder, command="test", report=lambda _: None)
+    train(config, tiny_audio, folder, command="test", report=lambda _: None)
     return folder / config.version
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny_data import tiny_config, write_tiny_audio, write_tiny_data
+from tiny_data import tiny_config
 
 from groovemark.errors import ConfigurationError, ModelRejected, ModelUnavailable
 from groovemark.ml.datasets import AUDIO_READERS, Dataset
@@ -38,20 +38,13 @@ SETTINGS = {
 }
 
 
-@pytest.fixture(scope="module", autouse=True)
-def root(tmp_path_factory: pytest.TempPathFactory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        yield write_tiny_audio(write_tiny_data(tmp_path_factory.mktemp("data")))
+@pytest.fixture(scope="module")
+def dataset(tiny_audio: Path) -> Dataset:
+    return AUDIO_READERS["gtzan-audio"](tiny_audio, AST_FBANK_3S)
 
 
 @pytest.fixture(scope="module")
-def dataset(root: Path) -> Dataset:
-    return AUDIO_READERS["gtzan-audio"](root, AST_FBANK_3S)
-
-
-@pytest.fixture(scope="module")
-def folder(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tiny_audio: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The artifact of a whole training run."""
     config = tiny_config(
         "gtzan-audio",
@@ -63,7 +56,7 @@ def folder(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         variants=(Variant("int8", {"precision": "int8"}),),
     )
     folder = tmp_path_factory.mktemp("model") / config.name
-    train(config, root, folder, command="test", report=lambda _: None)
+    train(config, tiny_audio, folder, command="test", report=lambda _: None)
     return folder / config.version
 
 
@@ -184,7 +177,7 @@ def test_fine_tuning_starts_from_a_base_and_keeps_what_is_frozen(dataset: Datase
 
 
 def test_a_fine_tuned_model_says_whose_its_base_is_and_what_it_learned_from(
-    root: Path, folder: Path, tmp_path: Path
+    tiny_audio: Path, folder: Path, tmp_path: Path
 ) -> None:
     """A model fine-tuned from one of AudioSet showed no trace of it, nor of its licence."""
     config = tiny_config(
@@ -192,7 +185,7 @@ def test_a_fine_tuned_model_says_whose_its_base_is_and_what_it_learned_from(
         settings={"base": str(folder), "frozen": 1, "epochs": 1, "temperature": 1.0},
         search=SearchConfig(), bag=1, variants=(), licence="of the tuned one",
     )  # fmt: skip
-    manifest = train(config, root, tmp_path / "tuned", command="test", report=lambda _: None)
+    manifest = train(config, tiny_audio, tmp_path / "tuned", command="test", report=lambda _: None)
     for text in (manifest.training_data, (tmp_path / "tuned" / "1" / "CARD.md").read_text()):
         assert "fine-tuned from tiny-gtzan-audio@1 (licence: MIT), which learned from: audio of GTZAN" in text
 
