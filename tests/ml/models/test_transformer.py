@@ -4,12 +4,14 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from tiny_data import tiny_config
 
 from groovemark.errors import ConfigurationError, ModelRejected, ModelUnavailable
@@ -17,6 +19,7 @@ from groovemark.ml.datasets import AUDIO_READERS, Dataset
 from groovemark.ml.features.sets import AST_FBANK_3S, GTZAN_57
 from groovemark.ml.features.tabular import FeatureTable
 from groovemark.ml.models import later, registry
+from groovemark.ml.models.artifact import describe_files, read_manifest, write_manifest
 from groovemark.ml.models.base import Classifier
 from groovemark.ml.models.transformer.classifier import TransformerClassifier
 from groovemark.ml.models.transformer.fit import Fitted, fit, make_plan
@@ -156,6 +159,28 @@ def test_patience_stops_where_the_held_out_fold_is_answered_best(dataset: Datase
     assert int(one.chosen["epochs"]) < 12
 
 
+def test_the_network_of_all_rows_follows_the_learning_rate_under_which_the_number_of_epochs_was_chosen(
+    dataset: Dataset, tmp_path: Path
+) -> None:
+    """The rate was squeezed into the epochs chosen: at their end it was 0, where it had hardly begun to fall."""
+    changes = {"epochs": 12, "learning_rate": 0.5}
+    chosen = fitted(dataset, patience=1, **changes)
+    lines: list[str] = []
+
+    def stop_where_it_was_chosen(line: str) -> None:
+        lines.append(line)
+        if len(lines) == int(chosen.chosen["epochs"]):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):  # no inner fold: all rows, as long as twelve epochs take
+        fitted(dataset, report=stop_where_it_was_chosen, temperature=1.0, checkpoints=str(tmp_path), **changes)
+    (path,) = tmp_path.iterdir()
+    standing = load_file(path)
+    for name, tensor in weights_of(chosen).items():
+        if "patch_embeddings" not in name:  # into which the scaling of the windows goes at the end
+            assert torch.equal(tensor, standing[f"module.{name}"]), name
+
+
 def test_a_given_temperature_needs_no_inner_fold(dataset: Dataset) -> None:
     plan = make_plan(settings={**SETTINGS, "temperature": 2.0}, ranges={}, trials=0, seeds=(0,))
     lines: list[str] = []
@@ -218,7 +243,10 @@ def test_a_base_that_was_made_anew_is_not_taken_up_where_the_old_one_was_left(
     changes = {"base": str(base), "epochs": 1, "checkpoints": str(tmp_path / "checkpoints")}
     (tmp_path / "checkpoints").mkdir()
     fitted(dataset, **changes)
-    _edit(base / "manifest.json", created="2030-01-01")
+    weights = load_file(base / "model.safetensors")
+    save_file({name: 1.01 * tensor for name, tensor in weights.items()}, base / "model.safetensors", {"format": "pt"})
+    manifest = read_manifest(base)
+    write_manifest(base, replace(manifest, files=describe_files(base, manifest.files)))
     lines: list[str] = []
     fitted(dataset, report=lines.append, **changes)
     assert lines, "nothing was taught"

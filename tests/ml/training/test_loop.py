@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -109,6 +110,15 @@ def test_early_stopping_stops_and_restores_the_best_epoch() -> None:
     assert (outcome.number, outcome.held_loss, len(after)) == (2, 1.0, 5)
     assert same(weights(one), after[1])
     assert not same(after[1], after[4])
+
+
+def test_a_run_that_is_to_stop_earlier_is_taught_as_the_longer_one_was_until_there() -> None:
+    after: list[dict[str, Tensor]] = []
+    whole, shorter = lesson(held=False), lesson(held=False)
+    teach(whole, SETTINGS, seed=0, on_epoch=lambda _: after.append(weights(whole)))
+    outcome = teach(shorter, replace(SETTINGS, stop_after=4), seed=0)
+    assert (outcome.number, outcome.of) == (4, 4)
+    assert same(weights(shorter), after[3])
 
 
 def test_without_a_held_out_loss_the_last_epoch_counts() -> None:

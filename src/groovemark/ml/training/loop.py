@@ -25,18 +25,25 @@ class LoopSettings:
 
     Attributes:
         epochs: at most; the learning rate's way is laid out over all of them.
+        stop_after: epochs after which it ends on that way; None goes all of it.
         warm_up: share of all steps in which the learning rate rises to `learning_rate`; then it falls along a cosine.
         patience: epochs without a smaller held-out loss after which it stops; only where there is a held-out loss.
         gradient_norm: longer gradients are shortened to this.
     """
 
     epochs: int = 40
+    stop_after: int | None = None
     batch_size: int = 32
     learning_rate: float = 1e-3
     weight_decay: float = 0.01
     warm_up: float = 0.1
     patience: int = 10
     gradient_norm: float = 1.0
+
+    @property
+    def last(self) -> int:
+        """The number of the epoch that ends it, counted from 1."""
+        return self.stop_after or self.epochs
 
 
 @dataclass(frozen=True)
@@ -107,10 +114,10 @@ def teach(
             standing.losses.append((loss, held_loss))
             if checkpoint:
                 save_checkpoint(checkpoint, lesson.module, optimizer, standing, run)
-            on_epoch(Epoch(standing.epochs, settings.epochs, loss, held_loss))
+            on_epoch(Epoch(standing.epochs, settings.last, loss, held_loss))
     lesson.module.load_state_dict(standing.best_weights)
     lesson.module.eval()
-    return Epoch(standing.best_epoch, settings.epochs, *standing.losses[standing.best_epoch - 1])
+    return Epoch(standing.best_epoch, settings.last, *standing.losses[standing.best_epoch - 1])
 
 
 def _epoch(lesson: Lesson, settings: LoopSettings, optimizer: torch.optim.Optimizer, epoch: int, seed: int) -> float:
@@ -172,7 +179,7 @@ def _optimizer(module: nn.Module, settings: LoopSettings) -> torch.optim.AdamW:
 
 def _is_over(standing: Standing, settings: LoopSettings, lesson: Lesson) -> bool:
     is_patient = lesson.held_loss is None or standing.epochs - standing.best_epoch < settings.patience
-    return standing.epochs >= settings.epochs or not is_patient
+    return standing.epochs >= settings.last or not is_patient
 
 
 def _held(lesson: Lesson) -> float:

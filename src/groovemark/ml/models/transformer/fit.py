@@ -88,8 +88,9 @@ def fit(
 
     For each seed a network is taught on the inner fold with the most rows to learn from, as the other one has still
     more. The held-out side gives the temperature and, with patience, the number of epochs; then another network is
-    taught on every row for as long. One fold is enough, and none where neither is asked for: networks of this family
-    cost the most to teach.
+    taught on every row for as long, the learning rate going the same way: squeezed into fewer epochs it would be one
+    that nobody tried. One fold is enough, and none where neither is asked for: networks of this family cost the most to
+    teach.
 
     Args:
         targets: (n,) label numbers from 0 to labels - 1.
@@ -101,16 +102,14 @@ def fit(
     networks, epochs, scores, truth = [], [], [], []
     for seed in plan.seeds:
         teacher = _Teacher(plan.settings, labels, seed, report)
-        count = plan.settings.epochs
+        last = plan.settings.epochs
         if plan.settings.patience or not plan.settings.temperature:
             train, held = max(folds, key=lambda fold: len(fold[0]))
-            first, count = teacher.teach(
-                table.tensors[train], targets[train], count, (table.tensors[held], targets[held])
-            )
+            first, last = teacher.teach(table.tensors[train], targets[train], held=(table.tensors[held], targets[held]))
             scores.append(make_scorer(first, "fp32", teacher.device)(table.tensors[held]))
             truth.append(targets[held])
-        networks.append(teacher.teach(table.tensors, targets, count)[0])
-        epochs.append(count)
+        networks.append(teacher.teach(table.tensors, targets, stop_after=last)[0])
+        epochs.append(last)
     temperature = plan.settings.temperature or fit_temperature(np.concatenate(scores), np.concatenate(truth))
     return Fitted(
         member=Member(networks, temperature),
@@ -133,7 +132,12 @@ class _Teacher:
         return torch.device(resolve("auto"))
 
     def teach(
-        self, windows: Windows, targets: Integers, epochs: int, held: tuple[Windows, Integers] | None = None
+        self,
+        windows: Windows,
+        targets: Integers,
+        *,
+        held: tuple[Windows, Integers] | None = None,
+        stop_after: int | None = None,
     ) -> tuple[Network, int]:
         """A network taught on these windows, and after how many epochs it answers."""
         settings = self.settings
@@ -149,7 +153,7 @@ class _Teacher:
 
         last = teach(
             Lesson(network, len(inputs), loss, self._held_loss(network, held, scale, shift)),
-            settings.loop(epochs),
+            settings.loop(stop_after),
             seed=self.seed,
             checkpoint=self._checkpoint(windows, targets, held),
             on_epoch=lambda epoch: self.report(

@@ -70,15 +70,16 @@ class TransformerSettings:
             num_mel_bins=bands,
         )
 
-    def loop(self, epochs: int) -> LoopSettings:
-        """Of the training loop."""
+    def loop(self, stop_after: int | None = None) -> LoopSettings:
+        """Of the training loop, which may end earlier on the same way."""
         return LoopSettings(
-            epochs=epochs,
+            epochs=self.epochs,
+            stop_after=stop_after,
             batch_size=self.batch_size,
             learning_rate=self.learning_rate,
             weight_decay=self.weight_decay,
             warm_up=self.warm_up,
-            patience=self.patience or epochs,
+            patience=self.patience or self.epochs,
         )
 
     def changed(self, values: Mapping[str, object]) -> TransformerSettings:
