@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -119,6 +120,14 @@ def test_a_run_that_is_to_stop_earlier_is_taught_as_the_longer_one_was_until_the
     outcome = teach(shorter, replace(SETTINGS, stop_after=4), seed=0)
     assert (outcome.number, outcome.of) == (4, 4)
     assert same(weights(shorter), after[3])
+
+
+def test_an_epoch_says_how_fast_it_was_taught_where_and_in_what_numbers() -> None:
+    seen: list[Epoch] = []
+    teach(lesson(), SETTINGS, seed=0, on_epoch=seen.append)
+    assert re.fullmatch(
+        r"epoch 6 of 6, loss 0\.\d{3}, \d\.\d\d s, [\d,]+ rows/s in batches of 8 on cpu \(float32\)", str(seen[-1])
+    )
 
 
 def test_without_a_held_out_loss_the_last_epoch_counts() -> None:

@@ -16,6 +16,13 @@ _before: dict[str, Any] = {}
 """What the program had chosen when the first one entered."""
 
 
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether the device computes in bfloat16 by instructions of its own, and so faster than in float32."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return any(has for name, has in torch.cpu.get_capabilities().items() if "bf16" in name)
+
+
 @contextmanager
 def whole_float32(device: torch.device, threads: int = 1) -> Iterator[None]:
     """At most so many threads, and products in float32 throughout; afterwards as it was before.

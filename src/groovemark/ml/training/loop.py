@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from groovemark.errors import ConfigurationError
+from groovemark.ml.features.arithmetic import has_bfloat16
 from groovemark.ml.training.checkpoint import Standing, load_checkpoint, save_checkpoint
 
 SEED_STRIDE = 1_000_003
@@ -66,12 +68,23 @@ class Lesson:
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """One epoch that is done, counted from 1. `held_loss` is NaN where nothing is held out."""
+    """One epoch that is done.
+
+    Attributes:
+        number: counted from 1.
+        of: how many there are at most.
+        held_loss: NaN where nothing is held out.
+        pace: how long it took, and where; no two runs agree on it.
+    """
 
     number: int
     of: int
     loss: float
     held_loss: float
+    pace: str = field(default="", compare=False)
+
+    def __str__(self) -> str:
+        return f"epoch {self.number} of {self.of}, loss {self.loss:.3f}" + (f", {self.pace}" if self.pace else "")
 
 
 def teach(
@@ -87,7 +100,7 @@ def teach(
     That is the one with the smallest held-out loss, or the last where nothing is held out. The same seed gives the
     same numbers: each epoch draws from random numbers of its own, so that a run that goes on from its checkpoint ends
     with the bits of one that was never interrupted (on the processor; on a graphics card as far as its kernels are
-    deterministic). On a card that has bfloat16, products are taken in it.
+    deterministic). On a graphics card that has bfloat16, products are taken in it; on any other device in float32.
 
     Args:
         checkpoint: a file to keep the state in after every epoch, and to go on from where it exists. Written whole or
@@ -103,7 +116,9 @@ def teach(
     standing.best_weights = standing.best_weights or _copy(lesson.module)
     with reproducible(seed):
         while not _is_over(standing, settings, lesson):
+            started = time.perf_counter()
             loss = _epoch(lesson, settings, optimizer, standing.epochs, seed)
+            pace = _pace(lesson, settings, time.perf_counter() - started)
             standing.epochs += 1
             held_loss = _held(lesson)
             if not math.isfinite(loss) or (lesson.held_loss and not math.isfinite(held_loss)):
@@ -114,7 +129,7 @@ def teach(
             standing.losses.append((loss, held_loss))
             if checkpoint:
                 save_checkpoint(checkpoint, lesson.module, optimizer, standing, run)
-            on_epoch(Epoch(standing.epochs, settings.last, loss, held_loss))
+            on_epoch(Epoch(standing.epochs, settings.last, loss, held_loss, pace))
     lesson.module.load_state_dict(standing.best_weights)
     lesson.module.eval()
     return Epoch(standing.best_epoch, settings.last, *standing.losses[standing.best_epoch - 1])
@@ -132,7 +147,7 @@ def _epoch(lesson: Lesson, settings: LoopSettings, optimizer: torch.optim.Optimi
         done = (epoch + number / len(batches)) / settings.epochs
         for group in optimizer.param_groups:
             group["lr"] = settings.learning_rate * learning_share(done, settings.warm_up)
-        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+        with torch.autocast(device.type, torch.bfloat16, enabled=trains_in_bfloat16(device)):
             loss = lesson.loss(rows, generator)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -140,6 +155,32 @@ def _epoch(lesson: Lesson, settings: LoopSettings, optimizer: torch.optim.Optimi
         optimizer.step()
         total += loss.item() * len(rows)
     return total / lesson.rows
+
+
+def trains_in_bfloat16(device: torch.device) -> bool:
+    """Whether products are taken in it. A card that would only imitate it is slower in it than in float32, and a
+    processor's float32 has always the same bits."""
+    return device.type == "cuda" and has_bfloat16(device)
+
+
+def _pace(lesson: Lesson, settings: LoopSettings, seconds: float) -> str:
+    """Where an epoch was taught, and how fast: the last batch's loss was read, so that a card has finished it."""
+    return (
+        f"{seconds:.2f} s, {lesson.rows / seconds:,.0f} rows/s in batches of {settings.batch_size} on "
+        f"{_arithmetic(next(lesson.module.parameters()).device)}"
+    )
+
+
+def card_chosen(device: torch.device) -> dict[str, str]:
+    """What a model's card says about where its networks were taught: something only of a graphics card, on which no
+    other machine, and perhaps not even the same one, comes to the same bits. Time is no matter for a card, which is
+    to have the same bytes again."""
+    return {"taught on": _arithmetic(device)} if device.type == "cuda" else {}
+
+
+def _arithmetic(device: torch.device) -> str:
+    """Where, and in what numbers, a lesson is taught."""
+    return f"{device.type} ({'bfloat16' if trains_in_bfloat16(device) else 'float32'})"
 
 
 def learning_share(done: float, warm_up: float) -> float:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from groovemark.ml.features.arithmetic import whole_float32
+from groovemark.ml.features.arithmetic import has_bfloat16, whole_float32
 from groovemark.ml.models.transformer.network import Network
 
 Precision = Literal["fp32", "bf16", "int8"]
@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 
 LARGEST = 1e4
 """Numbers are cut here, far from any real feature, so that scores stay finite."""
+_NAMES = {"cpu": "processor", "cuda": "graphics card"}
 _TOKENS_AT_ONCE = 8192
 """Of windows computed together: more take more memory, and on the processor no less time."""
 
@@ -39,10 +40,8 @@ def make_scorer(network: Network, precision: Precision, device: torch.device, *,
     network.to(device).eval().requires_grad_(False)
     if precision == "bf16":
         network.to(torch.bfloat16)
-        if device.type == "cpu" and not any(
-            has for name, has in torch.cpu.get_capabilities().items() if "bf16" in name
-        ):
-            logger.warning("this processor has no instructions for bfloat16: fp32 is faster here")
+        if not has_bfloat16(device):
+            logger.warning("this %s has no instructions for bfloat16: fp32 is faster here", _NAMES[device.type])
 
     def scores(windows: NDArray[np.float32]) -> NDArray[np.float32]:
         with torch.inference_mode(), whole_float32(device, threads):
