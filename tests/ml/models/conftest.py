@@ -18,7 +18,7 @@ def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def tiny_audio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A data folder with audio beside the tables; while it is there, features of audio are kept in a folder of its own."""
+    """A data folder with audio beside the tables; features taken meanwhile are kept in a folder of their own."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         yield write_tiny_audio(write_tiny_data(tmp_path_factory.mktemp("data")))
