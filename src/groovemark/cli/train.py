@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -25,8 +24,9 @@ def train(
     checkpoints: Annotated[
         Path | None,
         typer.Option(
-            help="Keep every network's standing in this folder, and go on from there; remove it afterwards. For the "
-            "family transformer."
+            file_okay=False,
+            help="Keep the standing of every network in this folder, and go on from there; remove it afterwards. For "
+            "the families cnn, text (where it tunes its encoder) and transformer, and ensembles with one of them.",
         ),
     ] = None,
     track: Annotated[
@@ -41,16 +41,19 @@ def train(
     """Evaluate, fit and write a model: <version>/ beside its train.toml, with manifest, weights and card."""
     from groovemark.ml.models.overview import OVERVIEW_NAME, describe, read_speeds
     from groovemark.ml.models.registry import installed
+    from groovemark.ml.train import keep_checkpoints
     from groovemark.ml.train import train as train_model
     from groovemark.ml.training.config import read_config
 
     with clear_errors():
         path = config_path(model)
         config = read_config(path)
-        if checkpoints:
-            config = replace(config, settings={**config.settings, "checkpoints": str(checkpoints)})
         manifest = train_model(
-            config, data_folder(), path.parent, command=f"groovemark train {model}", report=show_progress
+            keep_checkpoints(config, checkpoints) if checkpoints else config,
+            data_folder(),
+            path.parent,
+            command=f"groovemark train {model}",
+            report=show_progress,
         )
         root = path.parent.parent
         (root / OVERVIEW_NAME).write_text(describe(installed(root), read_speeds(root)), encoding="utf-8")

@@ -49,6 +49,25 @@ SEED_DISTANCE = 100
 """Between the random seeds of two runs, so that their bags do not overlap."""
 
 
+def keep_checkpoints(config: TrainingConfig, folder: Path) -> TrainingConfig:
+    """The configuration, with the standing of everything that is taught in epochs kept in the folder; of an ensemble,
+    that of its members.
+
+    Raises ConfigurationError where nothing is taught in epochs.
+    """
+    if not any(_family(one).keeps_checkpoints for one in (config.members or [config])):
+        able = ", ".join(name for name, family in FAMILIES.items() if family.keeps_checkpoints)
+        whose = "no member of the ensemble" if config.members else f"nothing of the family {config.family}"
+        raise ConfigurationError(f"{whose} is taught in epochs: leave --checkpoints out, which is for {able}")
+    if config.members:
+        members = (
+            keep_checkpoints(member, folder) if _family(member).keeps_checkpoints else member
+            for member in config.members
+        )
+        return replace(config, members=tuple(members))
+    return replace(config, settings={**config.settings, "checkpoints": str(folder)})
+
+
 def read_dataset(config: TrainingConfig, data: Path, models: Path, *, report: Report = no_report) -> Dataset:
     """The configured dataset, with the configured features.
 

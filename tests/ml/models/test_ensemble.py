@@ -25,7 +25,7 @@ from groovemark.ml.models.base import ModelSpec
 from groovemark.ml.models.ensemble.classifier import EnsembleClassifier
 from groovemark.ml.models.ensemble.fit import fit, make_plan
 from groovemark.ml.predict import predict_audio
-from groovemark.ml.train import read_dataset, train
+from groovemark.ml.train import keep_checkpoints, read_dataset, train
 from groovemark.ml.training.config import SearchConfig, TrainingConfig, Variant, read_config
 
 WEIGHTS = {"tiny-forest": 3.0, "tiny-fma": 1.0}
@@ -178,6 +178,17 @@ def test_training_asks_for_the_members_before_it_takes_any_figure(tiny_data: Pat
 def test_wrong_settings_are_refused(settings: dict[str, object], complaint: str) -> None:
     with pytest.raises(ConfigurationError, match=complaint):
         make_plan(settings={"members": member_configs(), **settings}, ranges={}, trials=0, seeds=(0,))
+
+
+def test_checkpoints_are_kept_of_the_members_that_are_taught_in_epochs_and_refused_where_none_is() -> None:
+    forest, boosting = member_configs()
+    network = replace(forest, name="tiny-cnn", family="cnn", settings={"epochs": 2})
+    config = keep_checkpoints(ensemble_config(members=(forest, network)), Path("kept"))
+    assert [member.settings.get("checkpoints") for member in config.members] == [None, "kept"]
+    plan = make_plan(settings={"members": config.members}, ranges={}, trials=0, seeds=(0,))
+    assert plan.plans[1].settings.checkpoints == "kept"
+    with pytest.raises(ConfigurationError, match="no member of the ensemble is taught in epochs: leave --checkpoints"):
+        keep_checkpoints(ensemble_config(members=(forest, boosting)), Path("kept"))
 
 
 def test_configuration_names_the_folders_of_its_members(tmp_path: Path) -> None:

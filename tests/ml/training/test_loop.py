@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from groovemark.errors import ConfigurationError
-from groovemark.ml.training.loop import Epoch, Lesson, LoopSettings, learning_share, reproducible, teach
+from groovemark.ml.training.loop import Epoch, Lesson, LoopSettings, card_chosen, learning_share, reproducible, teach
 
 SETTINGS = LoopSettings(epochs=6, batch_size=8, learning_rate=0.02, patience=6)
 
@@ -128,6 +128,11 @@ def test_an_epoch_says_how_fast_it_was_taught_where_and_in_what_numbers() -> Non
     assert re.fullmatch(
         r"epoch 6 of 6, loss 0\.\d{3}, \d\.\d\d s, [\d,]+ rows/s in batches of 8 on cpu \(float32\)", str(seen[-1])
     )
+
+
+def test_a_card_tells_of_a_graphics_card_and_of_nothing_that_differs_from_run_to_run_on_the_processor() -> None:
+    assert card_chosen(torch.device("cpu")) == {}
+    assert re.fullmatch(r"cuda \((bfloat16|float32)\)", card_chosen(torch.device("cuda"))["taught on"])
 
 
 def test_without_a_held_out_loss_the_last_epoch_counts() -> None:

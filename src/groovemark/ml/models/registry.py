@@ -27,8 +27,9 @@ class Family:
         plan: (settings, ranges, trials, seeds) -> how to fit; refuses settings that the family does not have.
         fit: (table, targets, labels, inner folds, plan, report) -> a fitted model; see ml.training.measure.Fitted.
         save: (folder, fitted models) -> the names of the files written.
-
         takes_torch: whether answering takes torch, which is then imported with the first rows and not before.
+        keeps_checkpoints: whether it has the setting `checkpoints`, a folder for the standing of what is taught in
+            epochs.
 
     `plan`, `fit` and `save` are empty for a family that is not trained here.
     """
@@ -38,6 +39,7 @@ class Family:
     fit: str = ""
     save: str = ""
     takes_torch: bool = False
+    keeps_checkpoints: bool = False
 
 
 FAMILIES: Mapping[str, Family] = {
@@ -53,6 +55,7 @@ FAMILIES: Mapping[str, Family] = {
         fit="groovemark.ml.models.cnn.fit:fit",
         save="groovemark.ml.models.cnn.save:save",
         takes_torch=True,
+        keeps_checkpoints=True,
     ),
     "ensemble": Family(
         load="groovemark.ml.models.ensemble.load:load",
@@ -84,6 +87,7 @@ FAMILIES: Mapping[str, Family] = {
         plan="groovemark.ml.models.text.fit:make_plan",
         fit="groovemark.ml.models.text.fit:fit",
         save="groovemark.ml.models.text.save:save",
+        keeps_checkpoints=True,
     ),
     "transformer": Family(
         load="groovemark.ml.models.transformer.load:load",
@@ -91,6 +95,7 @@ FAMILIES: Mapping[str, Family] = {
         fit="groovemark.ml.models.transformer.fit:fit",
         save="groovemark.ml.models.transformer.save:save",
         takes_torch=True,
+        keeps_checkpoints=True,
     ),
 }
 

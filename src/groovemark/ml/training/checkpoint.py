@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from groovemark.errors import ConfigurationError
@@ -34,6 +36,27 @@ class Standing:
     best_loss: float = math.inf
     best_weights: dict[str, Tensor] = field(default_factory=dict)
     losses: list[tuple[float, float]] = field(default_factory=list)
+
+
+def checkpoint_file(
+    folder: str, module: nn.Module, settings: Mapping[str, Any], seed: int, data: Iterable[Tensor | NDArray[Any]]
+) -> Path | None:
+    """Where in the folder a training's standing is kept: a file of its own for everything that leads to other weights.
+
+    Args:
+        folder: nothing is kept where it is empty.
+        module: before it is trained; its first weights tell another base, or other labels, apart.
+        settings: all that the family and the loop go by, but none that leads to the same weights.
+        data: what teaches, and what is held out.
+    """
+    if not folder:
+        return None
+    known = hashlib.sha256(json.dumps([dict(settings), seed], sort_keys=True).encode())
+    for name, array in (*module.state_dict().items(), *(("", array) for array in data)):
+        tensor = torch.as_tensor(array)
+        known.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        known.update(tensor.detach().cpu().reshape(-1).numpy().data)
+    return Path(folder) / f"{known.hexdigest()[:32]}.safetensors"
 
 
 def save_checkpoint(

@@ -172,9 +172,8 @@ def _pace(lesson: Lesson, settings: LoopSettings, seconds: float) -> str:
 
 
 def card_chosen(device: torch.device) -> dict[str, str]:
-    """What a model's card says about where its networks were taught: something only of a graphics card, on which no
-    other machine, and perhaps not even the same one, comes to the same bits. Time is no matter for a card, which is
-    to have the same bytes again."""
+    """What CARD.md says about where networks were taught: something of graphics cards alone, whose bits nobody else may
+    come to. How fast it went is only reported: the same machine is to write the same CARD.md again."""
     return {"taught on": _arithmetic(device)} if device.type == "cuda" else {}
 
 

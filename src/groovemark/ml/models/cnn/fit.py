@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,8 @@ from groovemark.ml.models.cnn.network import Network
 from groovemark.ml.models.cnn.settings import CnnSettings
 from groovemark.ml.training.augment import augmented, mixed
 from groovemark.ml.training.calibration import fit_temperature
-from groovemark.ml.training.loop import Lesson, reproducible, teach
+from groovemark.ml.training.checkpoint import checkpoint_file
+from groovemark.ml.training.loop import Lesson, card_chosen, reproducible, teach
 from groovemark.ml.training.search import Ranges
 
 Floats = NDArray[np.float64]
@@ -81,48 +82,64 @@ def fit(
     if len(table.spec.shape) != TENSOR_AXES:
         raise ConfigurationError(f"cnn takes tensors of frames and bands; {table.spec.name} is none")
     device = torch.device(resolve("auto"))
+    teachers = [_Teacher(plan.settings, labels, seed, device, report) for seed in plan.seeds]
     networks, scores, truth = [], [], []
-    for number, (train, held) in enumerate(folds, start=1):
-        for seed in plan.seeds:
-            networks.append(_teach(table.tensors[train], targets[train], labels, plan.settings, seed, device))
+    for train, held in folds:
+        for teacher in teachers:
+            networks.append(teacher.teach(table.tensors[train], targets[train]))
             scores.append(raw_scores(networks[-1], table.tensors[held], device))
             truth.append(targets[held])
-            report(f"seed {seed}: the network of inner fold {number} is taught")
-    networks += [_teach(table.tensors, targets, labels, plan.settings, seed, device) for seed in plan.seeds]
+    networks += [teacher.teach(table.tensors, targets) for teacher in teachers]
     temperature = fit_temperature(np.concatenate(scores), np.concatenate(truth))
     return Fitted(
         member=Member(networks, temperature),
         settings=plan.settings,
-        chosen={"networks": len(networks), "temperature": round(temperature, 4)},
+        chosen={"networks": len(networks), "temperature": round(temperature, 4), **card_chosen(device)},
     )
 
 
-def _teach(
-    windows: NDArray[np.float32],
-    targets: Integers,
-    labels: int,
-    settings: CnnSettings,
-    seed: int,
-    device: torch.device,
-) -> Network:
-    """A network taught on these windows; its scaling, too, is theirs."""
-    inputs = torch.from_numpy(windows).to(device)
-    shares = functional.one_hot(torch.from_numpy(targets).to(device), labels).float()
-    with reproducible(seed):
-        network = Network(
-            windows.shape[2],
-            labels,
-            channels=settings.channels,
-            pool=settings.pool,
-            across=settings.across,
-            dropout=settings.dropout,
-        ).to(device)
-    network.scale_by(inputs)
-    encoded = network.encode(inputs)
+@dataclass(frozen=True)
+class _Teacher:
+    """Teaches networks of one seed."""
 
-    def loss(rows: Tensor, draws: torch.Generator) -> Tensor:
-        changed, answers = mixed(augmented(encoded[rows], settings, draws), shares[rows], settings, draws)
-        return functional.cross_entropy(network(changed), answers, label_smoothing=settings.label_smoothing)
+    settings: CnnSettings
+    labels: int
+    seed: int
+    device: torch.device
+    report: Callable[[str], None]
 
-    teach(Lesson(network, len(encoded), loss), settings.loop(), seed=seed)
-    return network
+    def teach(self, windows: NDArray[np.float32], targets: Integers) -> Network:
+        """A network taught on these windows; its scaling, too, is theirs."""
+        settings = self.settings
+        inputs = torch.from_numpy(windows).to(self.device)
+        shares = functional.one_hot(torch.from_numpy(targets).to(self.device), self.labels).float()
+        network = self._first(windows.shape[2])
+        network.scale_by(inputs)
+        encoded = network.encode(inputs)
+
+        def loss(rows: Tensor, draws: torch.Generator) -> Tensor:
+            changed, answers = mixed(augmented(encoded[rows], settings, draws), shares[rows], settings, draws)
+            return functional.cross_entropy(network(changed), answers, label_smoothing=settings.label_smoothing)
+
+        taught_by = asdict(replace(settings, checkpoints=""))
+        teach(
+            Lesson(network, len(encoded), loss),
+            settings.loop(),
+            seed=self.seed,
+            checkpoint=checkpoint_file(settings.checkpoints, network, taught_by, self.seed, (windows, targets)),
+            on_epoch=lambda epoch: self.report(f"seed {self.seed}, {len(encoded)} windows: {epoch}"),
+        )
+        return network
+
+    def _first(self, bands: int) -> Network:
+        """Before training."""
+        with reproducible(self.seed):
+            network = Network(
+                bands,
+                self.labels,
+                channels=self.settings.channels,
+                pool=self.settings.pool,
+                across=self.settings.across,
+                dropout=self.settings.dropout,
+            )
+        return network.to(self.device)

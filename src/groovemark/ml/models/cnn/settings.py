@@ -24,6 +24,7 @@ class CnnSettings:
         noise: standard deviation of noise that is added, in standard deviations of a band.
         gain: standard deviation of a change of loudness, in standard deviations of a band.
         epochs, batch_size, learning_rate, weight_decay: as in `LoopSettings`.
+        checkpoints: folder in which every network's standing is kept, to go on from there; empty keeps none.
     """
 
     channels: tuple[int, ...] = (16, 32, 64, 64)
@@ -39,6 +40,7 @@ class CnnSettings:
     batch_size: int = 64
     learning_rate: float = 3e-3
     weight_decay: float = 0.05
+    checkpoints: str = ""
 
     def loop(self) -> LoopSettings:
         """Of the training loop."""

@@ -96,6 +96,8 @@ def fit(
 
     values = search(loss, plan.ranges, asdict(plan.settings), trials=plan.trials, report=report)
     settings = plan.settings.changed(values)
+    if settings.checkpoints and not settings.tuned_layers:
+        report("no checkpoint is kept of a head alone: without tuned_layers nothing is taught in epochs")
 
     def make(rows: Integers) -> Member:
         head = _head(inputs[rows], targets[rows], labels, settings)
@@ -104,7 +106,7 @@ def fit(
         from groovemark.ml.models.text.tuning import tune
 
         report(f"tuning the encoder on {len(rows)} rows")
-        return tune(head, table.take(rows), targets[rows], settings, plan.seed)
+        return tune(head, table.take(rows), targets[rows], settings, plan.seed, report=report)
 
     def held_scores(train: Integers, held: Integers) -> Floats:
         member = make(train)

@@ -29,6 +29,7 @@ class TextSettings:
             rank (Hu et al. 2021, arXiv 2106.09685); 0 leaves the encoder as it is.
         rank: of the adapters.
         epochs, batch_size, learning_rate, weight_decay: of the fine-tuning.
+        checkpoints: folder in which the fine-tuning's standing is kept, to go on from there; empty keeps none.
     """
 
     encoder: str = MINILM
@@ -41,6 +42,7 @@ class TextSettings:
     batch_size: int = 16
     learning_rate: float = 1e-3
     weight_decay: float = 0.01
+    checkpoints: str = ""
 
     def changed(self, values: Mapping[str, object]) -> TextSettings:
         """A copy with some settings changed. Raises ConfigurationError for one that does not exist, or cannot be."""

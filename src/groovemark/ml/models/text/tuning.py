@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from itertools import chain
 
 import numpy as np
 import torch
@@ -17,12 +18,21 @@ from groovemark.ml.features.tabular import FeatureTable
 from groovemark.ml.models.text.adapters import adapted, changes
 from groovemark.ml.models.text.classifier import Member, to_inputs
 from groovemark.ml.models.text.settings import TextSettings
+from groovemark.ml.training.checkpoint import checkpoint_file
 from groovemark.ml.training.loop import Lesson, reproducible, teach
 
 Integers = NDArray[np.int64]
 
 
-def tune(head: Member, table: FeatureTable, targets: Integers, settings: TextSettings, seed: int) -> Member:
+def tune(
+    head: Member,
+    table: FeatureTable,
+    targets: Integers,
+    settings: TextSettings,
+    seed: int,
+    *,
+    report: Callable[[str], None] = lambda _: None,
+) -> Member:
     """A member whose encoder is tuned to its head, which stays as it is.
 
     What the layers below make of the texts is computed once, and so are the scores of the numbers.
@@ -43,7 +53,15 @@ def tune(head: Member, table: FeatureTable, targets: Integers, settings: TextSet
         scores = torch.cat(vectors, dim=1) @ weights + offsets[rows]
         return functional.cross_entropy(scores, truth[rows])
 
-    teach(Lesson(module, len(targets), loss), settings.loop(), seed=seed)
+    taught_by = asdict(replace(settings, checkpoints=""))
+    data = (*chain.from_iterable(below), weights, offsets, truth)
+    teach(
+        Lesson(module, len(targets), loss),
+        settings.loop(),
+        seed=seed,
+        checkpoint=checkpoint_file(settings.checkpoints, module, taught_by, seed, data),
+        on_epoch=lambda epoch: report(f"seed {seed}, {len(targets)} rows: {epoch}"),
+    )
     taught = {name: tensor.numpy() for name, tensor in changes(module.last()).items()}
     return replace(head, tuned_layers=settings.tuned_layers, taught=taught)
 

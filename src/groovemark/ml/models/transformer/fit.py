@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -19,7 +17,6 @@ from torch.nn import functional
 from groovemark.errors import ConfigurationError, ModelRejected
 from groovemark.ml.features.device import resolve
 from groovemark.ml.features.tabular import FeatureTable
-from groovemark.ml.models.artifact import MANIFEST_NAME
 from groovemark.ml.models.transformer.classifier import Member, ScoringMember, probabilities
 from groovemark.ml.models.transformer.load import read_base
 from groovemark.ml.models.transformer.network import Network
@@ -28,7 +25,8 @@ from groovemark.ml.models.transformer.settings import TransformerSettings
 from groovemark.ml.models.transformer.shape import read_shape
 from groovemark.ml.training.augment import augmented, mixed
 from groovemark.ml.training.calibration import fit_temperature
-from groovemark.ml.training.loop import Lesson, reproducible, teach
+from groovemark.ml.training.checkpoint import checkpoint_file
+from groovemark.ml.training.loop import Lesson, card_chosen, reproducible, teach
 from groovemark.ml.training.search import Ranges
 
 Floats = NDArray[np.float64]
@@ -99,14 +97,15 @@ def fit(
     """
     if len(table.spec.shape) != TENSOR_AXES:
         raise ConfigurationError(f"transformer takes tensors of frames and bands; {table.spec.name} is none")
+    device = torch.device(resolve("auto"))
     networks, epochs, scores, truth = [], [], [], []
     for seed in plan.seeds:
-        teacher = _Teacher(plan.settings, labels, seed, report)
+        teacher = _Teacher(plan.settings, labels, seed, device, report)
         last = plan.settings.epochs
         if plan.settings.patience or not plan.settings.temperature:
             train, held = max(folds, key=lambda fold: len(fold[0]))
             first, last = teacher.teach(table.tensors[train], targets[train], held=(table.tensors[held], targets[held]))
-            scores.append(make_scorer(first, "fp32", teacher.device)(table.tensors[held]))
+            scores.append(make_scorer(first, "fp32", device)(table.tensors[held]))
             truth.append(targets[held])
         networks.append(teacher.teach(table.tensors, targets, stop_after=last)[0])
         epochs.append(last)
@@ -114,7 +113,11 @@ def fit(
     return Fitted(
         member=Member(networks, temperature),
         settings=plan.settings,
-        chosen={"epochs": " ".join(map(str, epochs)), "temperature": round(temperature, 4)},
+        chosen={
+            "epochs": " ".join(map(str, epochs)),
+            "temperature": round(temperature, 4),
+            **card_chosen(device),
+        },
     )
 
 
@@ -125,11 +128,8 @@ class _Teacher:
     settings: TransformerSettings
     labels: int
     seed: int
+    device: torch.device
     report: Callable[[str], None]
-
-    @cached_property
-    def device(self) -> torch.device:
-        return torch.device(resolve("auto"))
 
     def teach(
         self,
@@ -151,14 +151,15 @@ class _Teacher:
             changed, answers = mixed(augmented(inputs[rows], settings, draws), shares[rows], settings, draws)
             return functional.cross_entropy(network(changed), answers, label_smoothing=settings.label_smoothing)
 
+        taught_by = {**asdict(replace(settings, checkpoints="", precision="fp32")), "stop_after": stop_after}
         last = teach(
             Lesson(network, len(inputs), loss, self._held_loss(network, held, scale, shift)),
             settings.loop(stop_after),
             seed=self.seed,
-            checkpoint=self._checkpoint(windows, targets, held),
-            on_epoch=lambda epoch: self.report(
-                f"seed {self.seed}, {len(inputs)} windows: epoch {epoch.number} of {epoch.of}, loss {epoch.loss:.3f}"
+            checkpoint=checkpoint_file(
+                settings.checkpoints, network, taught_by, self.seed, (windows, targets, *(held or ()))
             ),
+            on_epoch=lambda epoch: self.report(f"seed {self.seed}, {len(inputs)} windows: {epoch}"),
         )
         network.take(scale, shift)
         return network, last.number
@@ -202,18 +203,6 @@ class _Teacher:
             return sum(float(functional.cross_entropy(network(x), y, reduction="sum")) for x, y in blocks) / len(inputs)
 
         return held_loss
-
-    def _checkpoint(self, windows: Windows, targets: Integers, held: tuple[Windows, Integers] | None) -> Path | None:
-        """A file of its own for everything that leads to other weights."""
-        if not self.settings.checkpoints:
-            return None
-        settings = asdict(replace(self.settings, checkpoints="", precision="fp32"))
-        known = hashlib.sha256(json.dumps([settings, self.labels, self.seed], sort_keys=True).encode())
-        if self.settings.base:  # which may have been made anew in the same folder
-            known.update((Path(self.settings.base) / MANIFEST_NAME).read_bytes())
-        for array in (windows, targets, *(held or ())):
-            known.update(np.ascontiguousarray(array).data)
-        return Path(self.settings.checkpoints) / f"{known.hexdigest()[:32]}.safetensors"
 
 
 def _require_possible(config: Mapping[str, Any], labels: int) -> None:
