@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 from tiny_data import tiny_config, write_tiny_data
+from typer.testing import CliRunner
 
+from groovemark.cli import app
 from groovemark.errors import ConfigurationError, ModelRejected
 from groovemark.ml.export.mlflow_registry import fetch, publish
 from groovemark.ml.models import registry
@@ -16,6 +18,20 @@ from groovemark.ml.train import train
 mlflow = pytest.importorskip("mlflow")
 
 CONFIG = tiny_config("fma", variants=())
+FILE = """
+name = "small"
+version = "1"
+title = "A small model"
+family = "boosting"
+task = "genre"
+dataset = "fma"
+created = "2026-01-01"
+licence = "MIT"
+ship = "all"
+bag = 1
+protocol = { folds = 2, inner_folds = 2, seeds = [0] }
+settings = { rounds_max = 2, leaf_rows = 2 }
+"""
 
 
 @pytest.fixture(scope="module")
@@ -108,3 +124,29 @@ def test_a_server_that_does_not_answer_is_one_clear_line(models: Path, monkeypat
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with pytest.raises(ConfigurationError, match=r"127\.0\.0\.1:9"):
         publish(models / CONFIG.name / "1", CONFIG, "http://127.0.0.1:9")
+
+
+def test_a_training_that_was_tracked_is_brought_into_another_folder_of_models_by_one_command(
+    models: Path, uri: str, tmp_path: Path
+) -> None:
+    (tmp_path / "model" / "small").mkdir(parents=True)
+    (tmp_path / "model" / "small" / "train.toml").write_text(FILE)
+    places = {"GROOVEMARK_DATA": str(models.parent / "data"), "MODEL_PATH": str(tmp_path / "model")}
+    trained = CliRunner().invoke(app, ["train", "small", "--track", uri], env=places)
+    assert trained.exit_code == 0, trained.output
+    assert f"small@1: version 1 of small in MLflow at {uri}" in trained.stdout
+
+    elsewhere = {"MODEL_PATH": str(tmp_path / "elsewhere"), "MLFLOW_TRACKING_URI": uri}
+    fetched = CliRunner().invoke(app, ["model", "import", "mlflow", "small", "1"], env=elsewhere)
+    assert fetched.exit_code == 0, fetched.output
+    assert fetched.stdout.startswith("small@1: ")
+    before, after = (
+        {path.name: path.read_bytes() for path in (tmp_path / root / "small" / "1").iterdir()}
+        for root in ("model", "elsewhere")
+    )
+    assert after == before
+
+    absent = CliRunner().invoke(app, ["model", "import", "mlflow", "small", "9"], env=elsewhere)
+    assert absent.exit_code == 1
+    assert absent.stderr.startswith(f"groovemark: MLflow at {uri}: ")
+    assert absent.stderr.count("\n") == 1
