@@ -147,7 +147,7 @@ def test_samples_that_are_not_finite_cost_their_own_track_only(spec, is_compiled
     np.testing.assert_allclose(rows[-1], extract(spec, track)[0], rtol=1e-3, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["mfcc-segments", "log-mel", "ast-fbank", "ast-fbank-3s"])
+@pytest.mark.parametrize("name", ["mfcc-segments", "log-mel", "ast-fbank", "ast-fbank-3s", "waveform-10s"])
 def test_a_waveform_longer_than_the_window_still_gives_the_sets_shape(name):
     spec = FEATURE_SETS[name]
     track = synthesize("noise", spec.audio.window_s + 1, sample_rate=spec.audio.sample_rate)

@@ -12,7 +12,15 @@ from extracting import extract
 from sounds import DITHERED, synthesize
 
 from groovemark.ml.features.files import extract_file
-from groovemark.ml.features.sets import AST_FBANK, AST_FBANK_3S, FMA_42, GTZAN_57, LOG_MEL, MFCC_SEGMENTS
+from groovemark.ml.features.sets import (
+    AST_FBANK,
+    AST_FBANK_3S,
+    FMA_42,
+    GTZAN_57,
+    LOG_MEL,
+    MFCC_SEGMENTS,
+    WAVEFORM_10S,
+)
 
 REFERENCE = Path(__file__).with_name("ast_fbank.npz")
 """What transformers' ASTFeatureExtractor, numpy alone, makes of 1.5 s of three sounds: the first 152 frames."""
@@ -54,6 +62,23 @@ def test_the_filterbank_of_three_seconds_is_that_of_ten_and_a_shorter_window_rep
     assert half[296:].tobytes() == half[:2].tobytes()
 
 
+@pytest.mark.parametrize("is_compiled", [True, False])
+def test_a_window_of_samples_is_the_waveform_itself_and_a_shorter_one_repeats(is_compiled):
+    waveform = synthesize("music", 10.0, sample_rate=16_000)
+    whole, part = (extract(WAVEFORM_10S, waveform[:n], is_compiled=is_compiled)[0] for n in (160_000, 100_000))
+    assert whole.tobytes() == waveform.tobytes()
+    assert part.tobytes() == np.concatenate([waveform[:100_000], waveform[:60_000]]).tobytes()
+
+
+def test_a_file_of_25_s_gives_three_windows_of_samples_and_one_of_24_s_two(tmp_path):
+    track = synthesize("music", 25.0, sample_rate=16_000)
+    for seconds, windows in ((25, 3), (24, 2)):
+        soundfile.write(tmp_path / "track.wav", track[: seconds * 16_000], 16_000, subtype="FLOAT")
+        found = extract_file(str(tmp_path / "track.wav"), "waveform-10s").windows
+        assert found.shape == (windows, 160_000)
+        assert found[1].tobytes() == track[160_000:320_000].tobytes()
+
+
 def test_a_file_of_ten_seconds_gives_three_whole_segments(tmp_path):
     track = synthesize("music", 10.0)
     soundfile.write(tmp_path / "track.wav", track, 22_050)
@@ -66,4 +91,4 @@ def test_a_file_of_ten_seconds_gives_three_whole_segments(tmp_path):
 def test_sets_of_columns_keep_the_identity_that_models_were_trained_with():
     assert FMA_42.sha256.startswith("4209bce1")
     assert GTZAN_57.sha256.startswith("80761f7e")
-    assert len({spec.sha256 for spec in (MFCC_SEGMENTS, LOG_MEL, AST_FBANK, AST_FBANK_3S)}) == 4
+    assert len({spec.sha256 for spec in (MFCC_SEGMENTS, LOG_MEL, AST_FBANK, AST_FBANK_3S, WAVEFORM_10S)}) == 5

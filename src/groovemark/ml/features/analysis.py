@@ -27,16 +27,28 @@ class Analysis:
     """In tensors, on any device."""
 
     def __init__(self, waveforms: Tensor, source: AudioSource) -> None:
-        parameters = source.parameters
+        self._parameters = source.parameters
         self.waveforms = waveforms  # (batch, time)
         self.sample_rate = source.sample_rate
-        self.n_fft = int(parameters["n_fft"])
-        self.hop_length_samples = int(parameters["hop_length_samples"])
-        self.n_mels = int(parameters["n_mels"])
-        self.lead_frames = self.n_fft // (2 * self.hop_length_samples)
         self.tempo_aggregate: rhythm.Aggregate = (
-            "median" if parameters.get("tempo") == "median onset strength" else "mean"
+            "median" if source.parameters.get("tempo") == "median onset strength" else "mean"
         )
+
+    @cached_property
+    def n_fft(self) -> int:
+        return int(self._parameters["n_fft"])
+
+    @cached_property
+    def hop_length_samples(self) -> int:
+        return int(self._parameters["hop_length_samples"])
+
+    @cached_property
+    def n_mels(self) -> int:
+        return int(self._parameters["n_mels"])
+
+    @property
+    def lead_frames(self) -> int:
+        return self.n_fft // (2 * self.hop_length_samples)
 
     def _matrix(self, matrix: filterbanks.Matrix) -> Tensor:
         return torch.tensor(matrix, device=self.waveforms.device)

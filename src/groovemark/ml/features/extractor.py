@@ -11,7 +11,7 @@ from groovemark.ml.features import fbank, functional
 from groovemark.ml.features.analysis import Analysis
 from groovemark.ml.features.arithmetic import whole_float32
 from groovemark.ml.features.compiled_analysis import CompiledAnalysis
-from groovemark.ml.features.sets import AST_FBANK, AST_FBANK_3S
+from groovemark.ml.features.sets import AST_FBANK, AST_FBANK_3S, WAVEFORM_10S
 from groovemark.ml.features.spec import FeatureSpec
 
 
@@ -82,7 +82,13 @@ def _ast_fbank(track: Analysis) -> Tensor:
 def _ast_fbank_3s(track: Analysis) -> Tensor:
     n_frames = AST_FBANK_3S.shape[0]
     frames = fbank.kaldi_fbank(track.waveforms, track.sample_rate)
-    return fbank.normalised(fbank.repeated(frames, n_frames), n_frames)
+    return fbank.normalised(functional.repeated(frames, n_frames), n_frames)
+
+
+def _waveform_10s(track: Analysis) -> Tensor:
+    samples = track.waveforms
+    samples = torch.where(samples.square().isfinite(), samples, torch.nan)
+    return functional.repeated(samples, WAVEFORM_10S.shape[0])
 
 
 _WINDOWS: dict[str, Callable[[Analysis], Tensor]] = {
@@ -93,6 +99,7 @@ _WINDOWS: dict[str, Callable[[Analysis], Tensor]] = {
     "log-mel": _log_mel,
     "ast-fbank": _ast_fbank,
     "ast-fbank-3s": _ast_fbank_3s,
+    "waveform-10s": _waveform_10s,
 }
 _WHOLE_WINDOWS = frozenset({"mfcc-segments", "log-mel"})
 """Tensors whose number of frames is fixed: a shorter waveform is filled with silence, a longer one cut off."""

@@ -46,8 +46,3 @@ def normalised(features: Tensor, n_frames: int) -> Tensor:
     """(batch, n_frames, mel): cut or filled with zeros, then centred on AudioSet and scaled to half a deviation."""
     filled = pad(features[:, :n_frames], (0, 0, 0, max(0, n_frames - features.shape[1])))
     return (filled - AUDIOSET_MEAN) / (2 * AUDIOSET_DEVIATION)
-
-
-def repeated(features: Tensor, n_frames: int) -> Tensor:
-    """(batch, n_frames, mel): cut, or repeated from the first frame."""
-    return features[:, torch.arange(n_frames, device=features.device) % features.shape[1]]

@@ -262,3 +262,8 @@ def means_and_variances(series: Tensor) -> Tensor:
     columns = series if series.ndim > 2 else series[..., None]
     variance, mean = torch.var_mean(columns.double(), dim=1, correction=0)
     return torch.stack([mean, variance], dim=-1).flatten(1)
+
+
+def repeated(series: Tensor, length: int) -> Tensor:
+    """(batch, time, …) → (batch, length, …): cut, or repeated from the start."""
+    return series[:, torch.arange(length, device=series.device) % series.shape[1]]

@@ -198,6 +198,24 @@ AST_FBANK_3S = FeatureSpec(
 )
 """The same for windows of 3 seconds; a shorter one is repeated, not filled, so that no network learns lengths."""
 
+WAVEFORM_10S = FeatureSpec(
+    name="waveform-10s",
+    columns=(),
+    audio=AudioSource(
+        sample_rate=16_000,
+        window_s=10.0,
+        hop_s=10.0,
+        shortest_window_s=5.0,
+        parameters={"shorter": "repeated"},
+    ),
+    shape=(160_000,),
+)
+"""The samples themselves, as networks take them that learn from waveforms: HuBERT, wav2vec 2.0 and WavLM.
+
+10 s are what classifiers of music are mostly fine-tuned on, or a third of it, and attention over a window costs the
+square of its length. A shorter window is repeated: filled with silence, its mean over time would be that of silence.
+"""
+
 FEATURE_SETS = {
     spec.name: spec
     for spec in (
@@ -209,6 +227,7 @@ FEATURE_SETS = {
         LOG_MEL,
         AST_FBANK,
         AST_FBANK_3S,
+        WAVEFORM_10S,
         MUSICNN_200,
         MUSICNN_753,
     )
