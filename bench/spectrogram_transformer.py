@@ -19,8 +19,9 @@ import numpy as np
 import torch
 
 import measure
+from groovemark.ml.models.precision import PRECISIONS
 from groovemark.ml.models.transformer.network import Network
-from groovemark.ml.models.transformer.scoring import PRECISIONS, make_scorer
+from groovemark.ml.models.transformer.scoring import make_scorer
 from groovemark.ml.models.transformer.shape import AstShape
 
 LABELS = 527

@@ -29,7 +29,7 @@ from groovemark.ml.features.sets import FEATURE_SETS
 from groovemark.ml.features.tabular import FeatureTable, row_length
 from groovemark.ml.models import registry
 from groovemark.ml.models.artifact import MANIFEST_NAME, describe_files, read_manifest, write_manifest
-from groovemark.ml.models.transformer.importing import import_checkpoint
+from groovemark.ml.models.importing import import_checkpoint
 from groovemark.ml.training.checkpoint import load_checkpoint
 
 SHIPPED = Path(__file__).parents[2] / "model"

@@ -57,8 +57,8 @@ def import_transformer(
         str,
         typer.Argument(
             metavar="FOLDER_OR_NAME",
-            help="A folder with config.json and model.safetensors, or a name on Hugging Face's hub, such as "
-            "MIT/ast-finetuned-audioset-10-10-0.4593.",
+            help="A folder with config.json, model.safetensors and preprocessor_config.json, or a name on Hugging "
+            "Face's hub, such as MIT/ast-finetuned-audioset-10-10-0.4593.",
         ),
     ],
     name: Annotated[str, typer.Option(help="Of the model in MODEL_PATH.")],
@@ -66,7 +66,10 @@ def import_transformer(
         str, typer.Option(help="What its labels are; by default genre, or tags where a track has several.")
     ] = "",
     precision: Annotated[
-        Precision, typer.Option(help="bf16 is for processors and cards that have it, int8 needs the extra onnx.")
+        Precision,
+        typer.Option(
+            help="bf16 is for processors and cards that have it; int8 is for spectrograms, and needs the extra onnx."
+        ),
     ] = Precision.FP32,
     is_multi_label: Annotated[
         bool | None,
@@ -76,10 +79,13 @@ def import_transformer(
         ),
     ] = None,
 ) -> None:
-    """An Audio Spectrogram Transformer in Hugging Face's format. Nothing of it is executed: no pickles, no code."""
+    """A classifier of audio in Hugging Face's format: an Audio Spectrogram Transformer, HuBERT, wav2vec 2.0 or WavLM.
+
+    Nothing of it is executed: no pickles, no code. The last three need the extra transformer, here and in workers.
+    """
     with clear_errors():
         try:
-            from groovemark.ml.models.transformer.importing import import_checkpoint
+            from groovemark.ml.models.importing import import_checkpoint
         except ModuleNotFoundError as error:
             _require_torch(error)
         manifest = import_checkpoint(

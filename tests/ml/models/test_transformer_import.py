@@ -19,7 +19,7 @@ from groovemark.errors import ConfigurationError, ModelRejected
 from groovemark.ml.features.sets import AST_FBANK_3S
 from groovemark.ml.features.tabular import FeatureTable
 from groovemark.ml.models import registry
-from groovemark.ml.models.transformer.importing import import_checkpoint
+from groovemark.ml.models.importing import import_checkpoint
 
 LABELS = ("Blues", "Jazz", "Techno")
 ORDER = [1, 2, 0]
@@ -169,8 +169,10 @@ def _extractor(**changes: object) -> Callable[[Path], None]:
         ),
         (_config(auto_map={"AutoModel": "evil.Model"}), r"bring code along \('auto_map'\)"),
         (_config(trust_remote_code=True), "bring code along"),
-        (_config(architectures=["Wav2Vec2ForSequenceClassification"]), "only ASTForAudioClassification is supported"),
-        (_config(model_type="evil"), "only ASTForAudioClassification is supported"),
+        (_config(architectures=["WhisperForAudioClassification"]), "supported are ASTForAudioClassification, Hubert"),
+        (_config(architectures=["Wav2Vec2ForSequenceClassification"]), "not hubert, wav2vec2, wavlm"),
+        (_config(architectures="ASTForAudioClassification"), "supported are AST"),
+        (_config(model_type="evil"), "not ASTForAudioClassification of the type audio-spectrogram-transformer"),
         (_config(hidden_act="relu"), "hidden_act must be 'gelu'"),
         (_config(hidden_size=10**9), "hidden_size cannot be 1000000000"),
         (_config(hidden_size=4096, num_hidden_layers=64), "more than 400,000,000 parameters"),

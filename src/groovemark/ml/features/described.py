@@ -25,8 +25,8 @@ def described_names(spec: FeatureSpec) -> tuple[str, ...]:
 def described_numbers(table: FeatureTable) -> NDArray[np.float64]:
     """(n, len(described_names(table.spec))).
 
-    The last axis of a tensor holds its bands (of frequency, or of cepstrum; of a waveform, its time), which are cut into at most BANDS_MAX
-    neighbourhoods of nearly equal size; mean and deviation are those of all the numbers of one.
+    The last axis of a tensor holds its bands (of frequency, or of cepstrum; of samples, of time), which are cut into
+    at most BANDS_MAX neighbourhoods of nearly equal size; mean and deviation are those of all the numbers of one.
     """
     if not table.spec.shape:
         return table.numbers

@@ -27,7 +27,10 @@ class Family:
         plan: (settings, ranges, trials, seeds) -> how to fit; refuses settings that the family does not have.
         fit: (table, targets, labels, inner folds, plan, report) -> a fitted model; see ml.training.measure.Fitted.
         save: (folder, fitted models) -> the names of the files written.
+        architectures: of Hugging Face's checkpoints, which become models of this family.
+        read_checkpoint: (folder, config) -> ml.models.checkpoint.Checkpoint, of one that has such an architecture.
         takes_torch: whether answering takes torch, which is then imported with the first rows and not before.
+        takes_transformers: whether it takes that library as well, in the same way.
         keeps_checkpoints: whether it has the setting `checkpoints`, a folder for the standing of what is taught in
             epochs.
 
@@ -38,7 +41,10 @@ class Family:
     plan: str = ""
     fit: str = ""
     save: str = ""
+    architectures: tuple[str, ...] = ()
+    read_checkpoint: str = ""
     takes_torch: bool = False
+    takes_transformers: bool = False
     keeps_checkpoints: bool = False
 
 
@@ -94,8 +100,21 @@ FAMILIES: Mapping[str, Family] = {
         plan="groovemark.ml.models.transformer.fit:make_plan",
         fit="groovemark.ml.models.transformer.fit:fit",
         save="groovemark.ml.models.transformer.save:save",
+        architectures=("ASTForAudioClassification",),
+        read_checkpoint="groovemark.ml.models.transformer.checkpoint:read_checkpoint",
         takes_torch=True,
         keeps_checkpoints=True,
+    ),
+    "waveform": Family(
+        load="groovemark.ml.models.waveform.load:load",
+        architectures=(
+            "HubertForSequenceClassification",
+            "Wav2Vec2ForSequenceClassification",
+            "WavLMForSequenceClassification",
+        ),
+        read_checkpoint="groovemark.ml.models.waveform.checkpoint:read_checkpoint",
+        takes_torch=True,
+        takes_transformers=True,
     ),
 }
 
@@ -158,6 +177,8 @@ def load(folder: Path, *, threads: int = 1) -> Classifier:
 
     if family.takes_torch:
         require_libraries(spec, ("torch", "safetensors"), extra="torch")
+        if family.takes_transformers:
+            require_libraries(spec, ("transformers",), extra="transformer")
         return LaterClassifier(spec, load_now)
     model = load_now()
     if spec.features.encoding is None:

@@ -1,4 +1,4 @@
-"""Arithmetic of linear scores, in which a row has the same bits alone and among others."""
+"""Arithmetic of scores, in which a row has the same bits alone and among others."""
 
 from __future__ import annotations
 
@@ -28,3 +28,9 @@ def softmax(scores: Floats) -> Floats:
     """(n, k) scores -> (n, k) probabilities."""
     powers = np.exp(np.maximum(scores - scores.max(axis=1, keepdims=True), -700))
     return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+
+
+def sigmoid(scores: Floats) -> Floats:
+    """(n, k) scores -> (n, k) probabilities, each for itself."""
+    powers = np.exp(scores.clip(-500, 500))
+    return np.asarray(powers / (1 + powers))

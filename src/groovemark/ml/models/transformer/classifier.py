@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from groovemark.ml.features.tabular import FeatureTable
 from groovemark.ml.models.base import ModelSpec, require_features
+from groovemark.ml.models.scores import sigmoid, softmax
 from groovemark.ml.models.transformer.network import Network
 from groovemark.ml.models.transformer.scoring import Scorer
 
@@ -60,11 +61,6 @@ def probabilities(
     member: ScoringMember, windows: NDArray[np.float32], *, is_multi_label: bool = False
 ) -> NDArray[np.float64]:
     """(n, frame, band) → (n, k), the mean over the member's networks; of several labels at once, each for itself."""
-    answers = [_probabilities(score(windows) / member.temperature, is_multi_label) for score in member.scorers]
+    of_scores = sigmoid if is_multi_label else softmax
+    answers = [of_scores(score(windows) / member.temperature) for score in member.scorers]
     return np.asarray(np.mean(answers, axis=0), dtype=np.float64)
-
-
-def _probabilities(scores: NDArray[np.float64], is_multi_label: bool) -> NDArray[np.float64]:
-    shifted = scores.clip(-500, 500) if is_multi_label else scores - scores.max(axis=1, keepdims=True)
-    powers: NDArray[np.float64] = np.exp(shifted)
-    return powers / (1 + powers if is_multi_label else powers.sum(axis=1, keepdims=True))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import get_args
 
 import torch
 
@@ -11,15 +10,16 @@ from groovemark.errors import ModelRejected, shorten
 from groovemark.ml.features.device import resolve
 from groovemark.ml.models.artifact import read_manifest, verify_files
 from groovemark.ml.models.base import ModelSpec
+from groovemark.ml.models.checkpoint import CONFIG_NAME
 from groovemark.ml.models.files import read_json, safe_name
+from groovemark.ml.models.precision import Precision, read_precision
 from groovemark.ml.models.tensors import read_tensors
 from groovemark.ml.models.transformer.classifier import Member, ScoringMember, TransformerClassifier
 from groovemark.ml.models.transformer.network import Network
-from groovemark.ml.models.transformer.scoring import Precision, make_scorer
+from groovemark.ml.models.transformer.scoring import make_scorer
 from groovemark.ml.models.transformer.shape import AstShape, read_shape
 
 FAMILY = "transformer"
-CONFIG_NAME = "config.json"
 MEMBERS_NAME = "transformer.json"
 MEMBERS_MAX = 64
 TEMPERATURES = (0.01, 100.0)
@@ -70,7 +70,7 @@ def read_members(folder: Path, shape: AstShape, labels: int) -> tuple[list[Membe
         names = _list(entry.get("networks"), "networks")
         networks = [read_network(folder / safe_name(name, MEMBERS_NAME), shape, labels) for name in names]
         members.append(Member(networks, temperature))
-    return members, _precision(content.get("precision"))
+    return members, read_precision(content.get("precision"), MEMBERS_NAME)
 
 
 def read_network(path: Path, shape: AstShape, labels: int) -> Network:
@@ -92,13 +92,6 @@ def read_base(folder: Path) -> Network:
     shape = read_shape(read_json(folder / CONFIG_NAME), len(manifest.labels))
     members, _ = read_members(folder, shape, len(manifest.labels))
     return members[0].networks[0]
-
-
-def _precision(value: object) -> Precision:
-    for precision in get_args(Precision):
-        if value == precision:
-            return precision  # type: ignore[no-any-return]
-    raise ModelRejected(f"{MEMBERS_NAME}: precision must be one of {', '.join(get_args(Precision))}")
 
 
 def _list(value: object, name: str) -> list[object]:

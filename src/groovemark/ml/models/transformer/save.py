@@ -8,12 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
+from groovemark.ml.models.checkpoint import CONFIG_NAME, WEIGHTS_NAME
+from groovemark.ml.models.precision import Precision
 from groovemark.ml.models.transformer.classifier import Member
 from groovemark.ml.models.transformer.fit import Fitted
-from groovemark.ml.models.transformer.load import CONFIG_NAME, MEMBERS_NAME
-from groovemark.ml.models.transformer.scoring import Precision
-
-WEIGHTS_NAME = "model.safetensors"
+from groovemark.ml.models.transformer.load import MEMBERS_NAME
 
 
 def save(folder: Path, fitted: Sequence[Fitted]) -> list[str]:

@@ -1,29 +1,22 @@
-"""How a network's raw scores are computed: whole, in bfloat16, or in whole numbers of eight bits."""
+"""How a network's raw scores are computed."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
-from typing import Literal, get_args
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from groovemark.ml.features.arithmetic import has_bfloat16, whole_float32
+from groovemark.ml.features.arithmetic import whole_float32
+from groovemark.ml.models.precision import Precision, prepare
 from groovemark.ml.models.transformer.network import Network
-
-Precision = Literal["fp32", "bf16", "int8"]
-PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 Scorer = Callable[[NDArray[np.float32]], NDArray[np.float64]]
 """(n, frame, band) → (n, label) raw scores."""
 
-logger = logging.getLogger(__name__)
-
 LARGEST = 1e4
 """Numbers are cut here, far from any real feature, so that scores stay finite."""
-_NAMES = {"cpu": "processor", "cuda": "graphics card"}
 _TOKENS_AT_ONCE = 8192
 """Of windows computed together: more take more memory, and on the processor no less time."""
 
@@ -37,11 +30,7 @@ def make_scorer(network: Network, precision: Precision, device: torch.device, *,
         from groovemark.ml.models.transformer.quantised import quantise
 
         return _in_blocks(network, quantise(network, threads=threads))
-    network.to(device).eval().requires_grad_(False)
-    if precision == "bf16":
-        network.to(torch.bfloat16)
-        if not has_bfloat16(device):
-            logger.warning("this %s has no instructions for bfloat16: fp32 is faster here", _NAMES[device.type])
+    prepare(network, precision, device)
 
     def scores(windows: NDArray[np.float32]) -> NDArray[np.float32]:
         with torch.inference_mode(), whole_float32(device, threads):

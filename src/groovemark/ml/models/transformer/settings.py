@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 
 from groovemark.errors import ConfigurationError
-from groovemark.ml.models.transformer.scoring import PRECISIONS, Precision
+from groovemark.ml.models.precision import PRECISIONS, Precision
 from groovemark.ml.models.transformer.shape import AstShape
 from groovemark.ml.training.loop import LoopSettings
 

@@ -7,11 +7,10 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from groovemark.errors import ModelRejected, shorten
+from groovemark.ml.models.checkpoint import PARAMETERS_MAX, require_architecture, without_code
 
 ARCHITECTURE = "ASTForAudioClassification"
 MODEL_TYPE = "audio-spectrogram-transformer"
-PARAMETERS_MAX = 400_000_000
-"""More than four times those of the largest that was published; what a config says is allocated only up to here."""
 _LIMITS = {
     "hidden_size": 4096,
     "num_hidden_layers": 64,
@@ -70,15 +69,8 @@ def read_shape(config: object, labels: int) -> AstShape:
 
     Raises ModelRejected for code that it wants to bring along, another architecture, and sizes that cannot be.
     """
-    if not isinstance(config, Mapping):
-        raise ModelRejected("config.json must be an object")
-    for name in ("auto_map", "trust_remote_code", "custom_pipelines"):
-        if config.get(name):
-            raise ModelRejected(f"config.json wants to bring code along ('{name}'), which is never run here")
-    architectures = config.get("architectures")
-    if architectures != [ARCHITECTURE] or config.get("model_type") != MODEL_TYPE:
-        found = shorten(f"{architectures} of the type {config.get('model_type')}")
-        raise ModelRejected(f"config.json has the architecture {found}; only {ARCHITECTURE} is supported")
+    config = without_code(config)
+    require_architecture(config, ARCHITECTURE, MODEL_TYPE)
     if config.get("hidden_act", "gelu") != "gelu":
         raise ModelRejected("config.json: hidden_act must be 'gelu'")
     shape = AstShape(**{entry.name: _entry(config, entry.name, entry.default) for entry in fields(AstShape)})
