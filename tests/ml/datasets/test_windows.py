@@ -13,7 +13,7 @@ from groovemark.ml.datasets.integrity import check
 from groovemark.ml.datasets.table import Dataset
 from groovemark.ml.drift.summary import InputSummary
 from groovemark.ml.features.described import BANDS_MAX, described_names, described_numbers
-from groovemark.ml.features.sets import AST_FBANK, FEATURE_SETS, GTZAN_57, LOG_MEL, MFCC_SEGMENTS
+from groovemark.ml.features.sets import AST_FBANK, FEATURE_SETS, GTZAN_57, LOG_MEL, MFCC_SEGMENTS, WAVEFORM_10S
 from groovemark.ml.features.spec import FeatureSpec
 from groovemark.ml.features.tabular import FeatureTable
 from groovemark.ml.train import read_dataset
@@ -66,7 +66,7 @@ def test_tensors_have_the_shape_of_the_set_and_columns_stay_columns() -> None:
         FeatureTable(MFCC_SEGMENTS, np.zeros((2, 13), np.float32))
 
 
-@pytest.mark.parametrize("spec", [MFCC_SEGMENTS, LOG_MEL, AST_FBANK], ids=lambda spec: spec.name)
+@pytest.mark.parametrize("spec", [MFCC_SEGMENTS, LOG_MEL, AST_FBANK, WAVEFORM_10S], ids=lambda spec: spec.name)
 def test_a_tensor_is_described_by_mean_and_deviation_of_few_bands(spec: FeatureSpec) -> None:
     table = windows([0, 1], spec=spec).table
     numbers = described_numbers(table)
