@@ -1,12 +1,15 @@
-"""Small checkpoints of networks on waveforms, of random weights, as transformers itself saves and reads them."""
+"""Small checkpoints of networks on waveforms, of random weights, as transformers itself saves and reads them.
+
+That library takes many seconds to import: it is when a test wants it, not where tests are collected.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
-import transformers
 
 MODEL_TYPES = ("hubert", "wav2vec2", "wavlm")
 LABELS = ("Blues", "Jazz", "Techno")
@@ -32,16 +35,14 @@ _SIZES = {
     "num_conv_pos_embedding_groups": 2,
     "classifier_proj_size": 12,
 }
-_CLASSES = {
-    "hubert": (transformers.HubertConfig, transformers.HubertForSequenceClassification),
-    "wav2vec2": (transformers.Wav2Vec2Config, transformers.Wav2Vec2ForSequenceClassification),
-    "wavlm": (transformers.WavLMConfig, transformers.WavLMForSequenceClassification),
-}
+_NAMES = {"hubert": "Hubert", "wav2vec2": "Wav2Vec2", "wavlm": "WavLM"}
 
 
 def save_checkpoint(folder: Path, model_type: str, *, do_normalize: bool = True, **changes: object) -> Path:
     """A checkpoint with its extractor, in a folder that is made; `changes` are of the config."""
-    configuration, network = _CLASSES[model_type]
+    transformers = pytest.importorskip("transformers")
+    configuration = getattr(transformers, f"{_NAMES[model_type]}Config")
+    network = getattr(transformers, f"{_NAMES[model_type]}ForSequenceClassification")
     names = {place: label for label, place in PLACES.items()}
     torch.manual_seed(7)
     made = network(configuration(**{**_SIZES, "id2label": names, "label2id": PLACES, **changes}))
@@ -58,6 +59,7 @@ def save_checkpoint(folder: Path, model_type: str, *, do_normalize: bool = True,
 
 def original_scores(folder: Path, windows: np.ndarray) -> torch.Tensor:
     """(n, label) of the library's own network and extractor, in the order of LABELS."""
+    transformers = pytest.importorskip("transformers")
     network = transformers.AutoModelForAudioClassification.from_pretrained(folder).eval()
     extractor = transformers.AutoFeatureExtractor.from_pretrained(folder)
     with torch.inference_mode():
