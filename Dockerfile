@@ -17,7 +17,7 @@ FROM api-packages AS worker-packages
 # cpu, or the backend of your GPU's driver: cu126, cu128, cu130, rocm6.4, auto.
 ARG TORCH_BACKEND=cpu
 RUN uv pip install --python .venv/bin/python --no-cache --compile-bytecode --torch-backend=$TORCH_BACKEND \
-      --constraint requirements.lock.txt --requirement pyproject.toml --extra s3 --extra torch
+      --constraint requirements.lock.txt --requirement pyproject.toml --extra s3 --extra torch --extra transformer
 
 FROM api-packages AS api-built
 COPY src src

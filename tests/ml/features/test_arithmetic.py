@@ -29,3 +29,12 @@ def test_two_that_overlap_keep_each_others_arithmetic_and_leave_the_programs():
     finally:
         torch.set_num_threads(1)
         torch.backends.mkldnn.matmul.fp32_precision = "none"
+
+
+def test_convolutions_of_graphics_cards_keep_their_digits_as_well():
+    """torch takes them in TensorFloat-32 by default, in which networks on samples lost half of their digits."""
+    before = torch.backends.cudnn.conv.fp32_precision
+    assert before == "tf32"
+    with whole_float32(CPU):
+        assert torch.backends.cudnn.conv.fp32_precision == "ieee"
+    assert torch.backends.cudnn.conv.fp32_precision == before

@@ -61,4 +61,6 @@ def _leave(threads: int) -> None:
 
 
 def _products() -> tuple[Any, ...]:
-    return torch.backends.mkldnn.matmul, torch.backends.cuda.matmul  # type: ignore[attr-defined]
+    """Of matrices and of convolutions; those on a graphics card are in TensorFloat-32 unless told otherwise."""
+    backends: Any = torch.backends
+    return backends.mkldnn.matmul, backends.cuda.matmul, backends.mkldnn.conv, backends.cudnn.conv
