@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from groovemark.errors import ConfigurationError, InputRejected
-from groovemark.ml.datasets import composer
+from groovemark.ml.datasets import composer, rendering
 from groovemark.ml.datasets.composer import Piece, chosen, performances, read_composer, read_pieces
 from groovemark.ml.datasets.midi import change
 from groovemark.ml.datasets.rendering import SOUNDFONT, Performance, rendered
@@ -163,6 +163,31 @@ def test_every_performance_is_a_track_in_the_group_of_its_work(
 
 
 @needs_fluidsynth
+def test_another_soundfont_of_the_same_name_is_heard(
+    collection: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The features were kept under the soundfont's name, so that those of the one before were taken."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(composer, "PIECES_LEAST", 2)
+    copy = tmp_path / SOUNDFONT.name
+    shutil.copyfile(SOUNDFONT, copy)
+    monkeypatch.setattr(rendering, "SOUNDFONT", copy)
+    first = read_composer(collection, COMPOSER_118)
+    copy.write_bytes(with_every_second_sample_lost(copy.read_bytes()))
+    second = read_composer(collection, COMPOSER_118)
+    assert not np.isclose(first.table.numbers, second.table.numbers).all(axis=1).any()
+
+
+def with_every_second_sample_lost(soundfont: bytes) -> bytes:
+    """The chunk `smpl` holds the instruments' sound in 16 bits (SoundFont 2.04, section 6)."""
+    start = soundfont.index(b"smpl") + 8
+    end = start + int.from_bytes(soundfont[start - 4 : start], "little")
+    changed = bytearray(soundfont)
+    changed[start:end:4] = changed[start + 1 : end : 4] = bytes(len(range(start, end, 4)))
+    return bytes(changed)
+
+
+@needs_fluidsynth
 def test_rendering_ends_where_it_should_and_leaves_nothing() -> None:
     import soundfile
 
@@ -185,6 +210,16 @@ def test_missing_program_is_said_with_how_to_get_it(monkeypatch: pytest.MonkeyPa
         rendered(make_midi([60], [90]), Performance(1, 1, 0.5, 0.2, 0.2), longest_s=1),
     ):
         pass
+
+
+def test_missing_soundfont_is_said_with_how_to_get_it(
+    collection: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(composer, "PIECES_LEAST", 2)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(rendering, "SOUNDFONT", tmp_path / "none.sf2")
+    with pytest.raises(ConfigurationError, match=r"none\.sf2.*timgm6mb-soundfont"):
+        read_composer(collection, COMPOSER_118)
 
 
 def test_piece_that_the_table_names_and_the_folder_lacks_is_reported(collection: Path) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 from groovemark.errors import InputRejected
 from groovemark.ml.audio.messages import FileFeatures
 from groovemark.ml.datasets.audio import cache_folder
-from groovemark.ml.datasets.rendering import SOUNDFONT, Performance, rendered
+from groovemark.ml.datasets.rendering import SOUNDFONT, Performance, rendered, soundfont_sha256
 from groovemark.ml.datasets.table import Dataset, Report, no_report, number_groups, number_labels
 from groovemark.ml.features.cache import FeatureCache, content_sha256
 from groovemark.ml.features.spec import FeatureSpec
@@ -69,13 +69,13 @@ def read_composer(root: Path, spec: FeatureSpec, *, report: Report = no_report) 
         ConfigurationError: fluidsynth or its soundfont is not installed.
     """
     pieces = chosen(read_pieces(root / "midi"))
-    cache = FeatureCache(cache_folder())
+    cache, instrument = FeatureCache(cache_folder()), soundfont_sha256()
     rows, ids, owners = [], [], []
     for place, piece in enumerate(pieces, start=1):
         if place % REPORT_EVERY == 0:
             report(f"{spec.name} of {place} of {len(pieces)} pieces, {PERFORMANCES} performances each")
         for number, performance in enumerate(performances(piece)):
-            windows = _features(piece, performance, spec, cache).windows
+            windows = _features(piece, performance, spec, cache, instrument).windows
             rows.append(windows)
             ids += [f"{piece.composer}/{piece.path.stem}/{number}"] * len(windows)
             owners += [piece] * len(windows)
@@ -138,11 +138,17 @@ def performances(piece: Piece) -> list[Performance]:
     return [Performance.drawn(generator) for _ in range(PERFORMANCES)]
 
 
-def _features(piece: Piece, performance: Performance, spec: FeatureSpec, cache: FeatureCache) -> FileFeatures:
-    """Extracted as a served file's are; the sound itself is not kept."""
+def _features(
+    piece: Piece, performance: Performance, spec: FeatureSpec, cache: FeatureCache, instrument: str
+) -> FileFeatures:
+    """Extracted as a served file's are; the sound itself is not kept.
+
+    Args:
+        instrument: the soundfont's sha256: another release of it has the same name.
+    """
     from groovemark.ml.features.files import extract_file
 
-    made_of = (content_sha256(piece.path), SOUNDFONT.name, LONGEST_S, *astuple(performance))
+    made_of = (content_sha256(piece.path), instrument, LONGEST_S, *astuple(performance))
     key = hashlib.sha256(repr(made_of).encode()).hexdigest()
     found = cache.get(key, spec)
     if found is None:

@@ -15,6 +15,7 @@ import numpy as np
 
 from groovemark.errors import ConfigurationError, InputRejected
 from groovemark.ml.datasets.midi import change
+from groovemark.ml.features.cache import content_sha256
 
 PROGRAM = "fluidsynth"
 SOUNDFONT = Path("/usr/share/sounds/sf2/TimGM6mb.sf2")
@@ -71,8 +72,19 @@ def require_program() -> None:
     """Raises ConfigurationError where nothing can be rendered."""
     if shutil.which(PROGRAM) is None:
         raise ConfigurationError(f"rendering MIDI needs the program {PROGRAM} ({_INSTALL})")
+    _require_soundfont()
+
+
+def _require_soundfont() -> None:
+    """Raises ConfigurationError where it is not installed."""
     if not SOUNDFONT.exists():
         raise ConfigurationError(f"rendering MIDI needs the soundfont {SOUNDFONT} ({_INSTALL})")
+
+
+def soundfont_sha256() -> str:
+    """Of its content. Raises ConfigurationError where it is not installed."""
+    _require_soundfont()
+    return content_sha256(SOUNDFONT)
 
 
 def _play(score: Path, performance: Performance, longest_s: float) -> bytes:
