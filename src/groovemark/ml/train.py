@@ -29,7 +29,7 @@ from groovemark.ml.models.artifact import (
     write_manifest,
 )
 from groovemark.ml.models.ensemble.members import find_member
-from groovemark.ml.models.registry import FAMILIES, Family, resolve
+from groovemark.ml.models.registry import FAMILIES, Family, make_plan, resolve
 from groovemark.ml.training.card import Findings, Scored, write_card
 from groovemark.ml.training.config import TrainingConfig, Variant
 from groovemark.ml.training.measure import Fitted, Measured, Report, measure
@@ -209,7 +209,15 @@ def train(config: TrainingConfig, data: Path, folder: Path, *, command: str, rep
         _write(building / REFERENCE_NAME, json.dumps(summarise(dataset, rows), indent=1))
         _write(
             building / CARD_NAME,
-            write_card(config, dataset, findings, dataset.take(rows).n_tracks, command, _learned_before(config)),
+            write_card(
+                config,
+                dataset,
+                findings,
+                dataset.take(rows).n_tracks,
+                command,
+                _learned_before(config),
+                searched_at_random=_family(config).searches_at_random,
+            ),
         )
         files = describe_files(building, [*names, REFERENCE_NAME, CARD_NAME])
         manifest = _manifest(config, dataset, findings, command, files)
@@ -231,9 +239,10 @@ def _fitter(
     count = config.bag if bag is None else bag
 
     def plan(seed: int) -> Any:
-        return resolve(family.plan)(
+        return make_plan(
+            config.family,
             settings={**config.settings, **(changes or {}), **({"members": config.members} if config.members else {})},
-            ranges=config.search.ranges,
+            search=config.search,
             trials=config.search.trials if trials is None else trials,
             seeds=tuple(SEED_DISTANCE * seed + own for own in range(count)),
         )

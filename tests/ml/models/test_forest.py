@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from sklearn.ensemble import RandomForestClassifier
+from sklearn.metrics import f1_score
 from tiny_data import tiny_config
 
 from groovemark.errors import ConfigurationError, ModelRejected
@@ -106,6 +107,32 @@ def test_temperature_above_one_softens_and_one_changes_nothing() -> None:
     assert with_temperature(answers, 1.0) is answers
     softer = with_temperature(answers, 2.0)
     np.testing.assert_allclose(softer, [[2 / 3, 1 / 3, 0]])
+
+
+def test_search_takes_the_settings_that_its_objective_says() -> None:
+    """Of all depths, by the answers for the rows held out by both folds, taken together."""
+    table, targets = make_rows(300)
+    matrix, rows, depths = to_matrix(table), np.arange(len(targets)), range(3, 7)
+    folds = [(rows[::2], rows[1::2]), (rows[1::2], rows[::2])]
+    truth = np.concatenate([targets[held] for _, held in folds])
+    losses, f1 = {}, {}
+    for depth in depths:
+        parameters = ForestSettings(trees=10, depth=depth).library_parameters(0)
+        forests = [RandomForestClassifier(**parameters).fit(matrix[train], targets[train]) for train, _ in folds]
+        answers = np.concatenate(
+            [forest.predict_proba(matrix[held]) for forest, (_, held) in zip(forests, folds, strict=True)]
+        )
+        losses[depth] = -np.log(np.maximum(answers[rows, truth], 1e-3)).mean()
+        f1[depth] = f1_score(truth, answers.argmax(axis=1), average="weighted")
+    chosen = {}
+    for objective in ("log_loss", "weighted_f1"):
+        plan = make_plan(
+            settings={"trees": 10, "depth": 3}, ranges={"depth": (3, 6)}, trials=16, seeds=(0,), objective=objective
+        )
+        chosen[objective] = fit(table, targets, LABELS, folds, plan).chosen["depth"]
+    assert chosen["log_loss"] == min(depths, key=lambda depth: losses[depth])
+    assert chosen["weighted_f1"] == max(depths, key=lambda depth: f1[depth])
+    assert chosen["log_loss"] != chosen["weighted_f1"]
 
 
 def test_settings_that_do_not_exist_or_cannot_be_searched_are_refused() -> None:
@@ -211,12 +238,15 @@ def test_one_command_trains_searches_and_ships_a_forest_that_needs_no_scikit_lea
     tiny_data: Path, tmp_path: Path
 ) -> None:
     settings = {"trees": 4, "calibrated": True, "column_share": 0.3}
-    search = SearchConfig(trials=2, ranges={"leaf_rows": (1, 4), "column_share": (0.1, 1.0)})
+    ranges = {"leaf_rows": (1, 4), "column_share": (0.1, 1.0)}
+    search = SearchConfig(trials=2, ranges=ranges, objective="weighted_f1")
     config = tiny_config("gtzan", family="forest", settings=settings, search=search, variants=())
     lines: list[str] = []
     manifest = train(config, tiny_data, tmp_path, command="test", report=lines.append)
     assert manifest.metrics["accuracy"] > 0.5
-    assert "Family: forest" in (tmp_path / "1" / "CARD.md").read_text()
+    card = (tmp_path / "1" / "CARD.md").read_text()
+    assert "Family: forest" in card
+    assert "Search: 2 settings a round (optuna, drawn at random), chosen by weighted F1 on the inner folds." in card
     script = """
 import sys
 import numpy as np

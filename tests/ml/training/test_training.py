@@ -77,6 +77,7 @@ def test_card_prints_the_leaky_figure_beside_the_honest_ones(root: Path, tmp_pat
         "without scores",
         "groovemark train x",
         "belong to the protocol",
+        "2 settings a round (optuna), chosen by log loss",
     ):
         assert part in card
     assert f"{manifest.metrics['accuracy']:.3f}" in card
@@ -109,6 +110,16 @@ def test_missing_data_is_said_with_the_setting_to_change(tmp_path: Path) -> None
         train(tiny_config("fma"), tmp_path, tmp_path, command="", report=lambda _: None)
 
 
+def test_objective_that_a_family_does_not_search_by_is_refused_before_anything_is_fitted(
+    root: Path, tmp_path: Path
+) -> None:
+    lines: list[str] = []
+    search = SearchConfig(trials=2, ranges={"leaves": (2, 4)}, objective="weighted_f1")
+    with pytest.raises(ConfigurationError, match="family boosting must be log_loss; weighted_f1 is for forest"):
+        train(tiny_config("fma", search=search), root, tmp_path, command="", report=lines.append)
+    assert lines == []
+
+
 def test_unknown_dataset_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="no dataset 'none'"):
         train(tiny_config("none"), tmp_path, tmp_path, command="", report=lambda _: None)
@@ -128,6 +139,7 @@ def test_shipped_configuration_can_be_read(path: Path) -> None:
         ("folds = 5", "fold = 5", "no entry protocol.fold"),
         ('ship = "all"', 'ship = "some"', "ship"),
         ("seeds = [0, 1, 2]", "seeds = []", "seeds"),
+        ("[protocol]", '[search]\nobjective = "f1"\n[protocol]', "objective must be log_loss or weighted_f1, not 'f1'"),
         ("[protocol]", "[protocol", "not TOML"),
     ],
 )

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from groovemark.errors import ModelRejected, shorten
+from groovemark.errors import ConfigurationError, ModelRejected, shorten
 from groovemark.ml.encoders.encoder import open_encoder
 from groovemark.ml.features.sets import FEATURE_SETS
 from groovemark.ml.features.spec import FeatureSpec
@@ -17,6 +17,10 @@ from groovemark.ml.models.base import Classifier, ModelSpec
 from groovemark.ml.models.encoded import EncodedClassifier
 from groovemark.ml.models.later import LaterClassifier, require_libraries
 
+if TYPE_CHECKING:
+    from groovemark.ml.training.config import SearchConfig
+    from groovemark.ml.training.search import Objective
+
 
 @dataclass(frozen=True, slots=True)
 class Family:
@@ -24,7 +28,8 @@ class Family:
 
     Attributes:
         load: (folder, ModelSpec, threads) -> Classifier, from files already verified.
-        plan: (settings, ranges, trials, seeds) -> how to fit; refuses settings that the family does not have.
+        plan: (settings, ranges, trials, seeds) -> how to fit; refuses settings that the family does not have. Of a
+            family with more than one objective, (…, objective).
         fit: (table, targets, labels, inner folds, plan, report) -> a fitted model; see ml.training.measure.Fitted.
         save: (folder, fitted models) -> the names of the files written.
         architectures: of Hugging Face's checkpoints, which become models of this family.
@@ -33,6 +38,8 @@ class Family:
         takes_transformers: whether it takes that library as well, in the same way.
         keeps_checkpoints: whether it has the setting `checkpoints`, a folder for the standing of what is taught in
             epochs.
+        objectives: of a search of its settings.
+        searches_at_random: whether a search draws settings at random; if not, it learns from those it has tried.
 
     `plan`, `fit` and `save` are empty for a family that is not trained here.
     """
@@ -46,6 +53,8 @@ class Family:
     takes_torch: bool = False
     takes_transformers: bool = False
     keeps_checkpoints: bool = False
+    objectives: tuple[Objective, ...] = ("log_loss",)
+    searches_at_random: bool = False
 
 
 FAMILIES: Mapping[str, Family] = {
@@ -74,6 +83,8 @@ FAMILIES: Mapping[str, Family] = {
         plan="groovemark.ml.models.forest.fit:make_plan",
         fit="groovemark.ml.models.forest.fit:fit",
         save="groovemark.ml.models.forest.save:save",
+        objectives=("log_loss", "weighted_f1"),
+        searches_at_random=True,
     ),
     "kernel": Family(
         load="groovemark.ml.models.kernel.load:load",
@@ -123,6 +134,27 @@ def resolve(reference: str) -> Callable[..., Any]:
     """The function behind `module:function`, imported now."""
     module, _, function = reference.partition(":")
     return cast("Callable[..., Any]", getattr(import_module(module), function))
+
+
+def make_plan(
+    family: str, *, settings: Mapping[str, Any], search: SearchConfig, trials: int, seeds: tuple[int, ...]
+) -> Any:
+    """How a family that is trained here is to be fitted.
+
+    Args:
+        trials: how many settings are tried, whatever `search` says.
+
+    Raises ConfigurationError for settings, ranges or an objective that the family does not have.
+    """
+    chosen = FAMILIES[family]
+    if search.objective not in chosen.objectives:
+        able = ", ".join(name for name, other in FAMILIES.items() if search.objective in other.objectives)
+        raise ConfigurationError(
+            f"search.objective of the family {family} must be {' or '.join(chosen.objectives)}; "
+            f"{search.objective} is for {able}"
+        )
+    further = {"objective": search.objective} if len(chosen.objectives) > 1 else {}
+    return resolve(chosen.plan)(settings=settings, ranges=search.ranges, trials=trials, seeds=seeds, **further)
 
 
 def installed(root: Path) -> list[Manifest]:

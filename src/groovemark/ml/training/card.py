@@ -11,6 +11,7 @@ from groovemark.ml.datasets.table import Dataset
 from groovemark.ml.evaluation.metrics import Figure, LabelFigures
 from groovemark.ml.training.config import TrainingConfig
 from groovemark.ml.training.markdown import interval, table
+from groovemark.ml.training.search import Objective
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class Findings:
 
 FIGURES_HEADER = ("protocol", "tracks", "accuracy", "macro-F1", "weighted F1", "calibration error (ECE)")
 LABEL_HEADER = ("label", "tracks", "precision", "recall", "F1")
+_OBJECTIVES: Mapping[Objective, str] = {"log_loss": "log loss", "weighted_f1": "weighted F1"}
 LEAKY_TEXT = (
     "The last line is what a careless evaluation would have reported: it lets artists, albums or duplicates stand on "
     "both sides and so measures memory of them as well. It is no promise. Where it is no higher than the honest line, "
@@ -57,13 +59,21 @@ def figures_rows(findings: Findings) -> list[tuple[str, ...]]:
 
 
 def write_card(
-    config: TrainingConfig, dataset: Dataset, findings: Findings, rows: int, command: str, learned_before: str = ""
+    config: TrainingConfig,
+    dataset: Dataset,
+    findings: Findings,
+    rows: int,
+    command: str,
+    learned_before: str = "",
+    *,
+    searched_at_random: bool = False,
 ) -> str:
     """The Markdown text of CARD.md.
 
     Args:
         rows: how many tracks the shipped model was fitted on.
         learned_before: of a fine-tuned model, what its base learned from.
+        searched_at_random: whether the family's search draws settings at random.
     """
     headline = findings.honest[0]
     parts = [
@@ -86,7 +96,7 @@ def write_card(
         _tried_text(config, headline.name),
         table(FIGURES_HEADER, [_figures_row(scored) for scored in findings.variants]),
         *([config.notes.strip()] if config.notes else []),
-        _chosen_text(config, findings.chosen),
+        _chosen_text(config, findings.chosen, searched_at_random=searched_at_random),
         "## What ships",
         _shipped_text(config, rows),
         "## To reproduce",
@@ -164,11 +174,13 @@ def _tried_text(config: TrainingConfig, protocol: str) -> str:
     )
 
 
-def _chosen_text(config: TrainingConfig, chosen: Sequence[Mapping[str, Any]]) -> str:
+def _chosen_text(config: TrainingConfig, chosen: Sequence[Mapping[str, Any]], *, searched_at_random: bool) -> str:
     names = list(chosen[0])
     trials = config.search.trials
+    how = "optuna, drawn at random" if searched_at_random else "optuna"
+    objective = _OBJECTIVES[config.search.objective]
     searched = (
-        f"Search: {trials} settings a round (optuna), chosen by log loss on the inner folds."
+        f"Search: {trials} settings a round ({how}), chosen by {objective} on the inner folds."
         if trials
         else "The settings are those of train.toml, the same in every round; the inner folds chose what is below."
     )

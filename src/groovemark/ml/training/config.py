@@ -6,10 +6,10 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 from groovemark.errors import ConfigurationError
-from groovemark.ml.training.search import Ranges
+from groovemark.ml.training.search import Objective, Ranges
 from groovemark.ml.training.stability import StabilityClaim
 
 Made = TypeVar("Made")
@@ -32,7 +32,7 @@ class ProtocolConfig:
 
 @dataclass(frozen=True, slots=True)
 class SearchConfig:
-    """How many settings are tried on the inner folds, and in which ranges.
+    """How many settings are tried on the inner folds, in which ranges, and by what the best of them is told.
 
     Attributes:
         trials: of an ensemble the most that any member tries, of its own; without an entry, as many as each wants.
@@ -40,6 +40,12 @@ class SearchConfig:
 
     trials: int = 0
     ranges: Ranges = field(default_factory=dict)
+    objective: Objective = "log_loss"
+
+    def __post_init__(self) -> None:
+        if self.objective not in get_args(Objective):
+            known = " or ".join(get_args(Objective))
+            raise ConfigurationError(f"search.objective must be {known}, not '{self.objective}'")
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 Ranges = Mapping[str, tuple[float, float]]
 """Lowest and highest value of a setting, both included; two whole numbers make a whole-number range."""
+
+Objective = Literal["log_loss", "weighted_f1"]
+"""What is best on the rows held out by the inner folds, taken together."""
 
 REPORT_EVERY = 5
 

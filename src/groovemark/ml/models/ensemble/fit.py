@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from groovemark.errors import ConfigurationError
 from groovemark.ml.datasets.joint import JointTable
 from groovemark.ml.features.tabular import FeatureTable
+from groovemark.ml.models import registry
 from groovemark.ml.models.registry import FAMILIES, resolve
 from groovemark.ml.training.config import TrainingConfig
 from groovemark.ml.training.measure import Fitted as FittedMember
@@ -79,9 +80,10 @@ def make_plan(*, settings: Mapping[str, Any], ranges: Ranges, trials: int, seeds
     if (shares < 0).any() or not 0 < shares.sum() < np.inf:
         raise ConfigurationError("weights must not be below 0, and one must be above it")
     plans = tuple(
-        resolve(FAMILIES[member.family].plan)(
+        registry.make_plan(
+            member.family,
             settings=member.settings,
-            ranges=member.search.ranges,
+            search=member.search,
             trials=min(trials, member.search.trials),
             seeds=seeds[: member.bag],
         )

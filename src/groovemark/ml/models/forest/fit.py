@@ -10,12 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from groovemark.errors import ConfigurationError
+from groovemark.ml.evaluation.metrics import weighted_f1
 from groovemark.ml.features.tabular import FeatureTable
 from groovemark.ml.models.forest.classifier import Member, to_matrix
 from groovemark.ml.models.forest.settings import ForestSettings
 from groovemark.ml.models.forest.trees import LEAF, Trees
 from groovemark.ml.training.calibration import fit_temperature
-from groovemark.ml.training.search import Ranges, search
+from groovemark.ml.training.search import Objective, Ranges, search
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -35,12 +36,14 @@ class Plan:
         settings: tried first; the search may replace those that `ranges` names.
         trials: how many settings the search tries on the inner folds; 0 keeps `settings`.
         seeds: one forest each; together they are one of as many times the trees.
+        objective: of the search. The temperature is always the one with the least log loss.
     """
 
     settings: ForestSettings
     ranges: Ranges
     trials: int
     seeds: tuple[int, ...]
+    objective: Objective = "log_loss"
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,14 @@ class Fitted:
         return self.member.probabilities(to_matrix(table))
 
 
-def make_plan(*, settings: Mapping[str, Any], ranges: Ranges, trials: int, seeds: tuple[int, ...]) -> Plan:
+def make_plan(
+    *,
+    settings: Mapping[str, Any],
+    ranges: Ranges,
+    trials: int,
+    seeds: tuple[int, ...],
+    objective: Objective = "log_loss",
+) -> Plan:
     """A plan with the default settings changed. Raises ConfigurationError for settings that cannot be searched."""
     for name in ranges:
         if name not in _SEARCHABLE:
@@ -63,7 +73,7 @@ def make_plan(*, settings: Mapping[str, Any], ranges: Ranges, trials: int, seeds
     chosen = ForestSettings().changed(settings)
     if "column_share" in ranges and chosen.column_share <= 0:
         raise ConfigurationError("a search of column_share begins with the one in the settings: give it one above 0")
-    return Plan(chosen, ranges, trials, seeds)
+    return Plan(chosen, ranges, trials, seeds, objective)
 
 
 def fit(
@@ -93,7 +103,7 @@ def fit(
         return np.concatenate([as_trees([forest], labels).probabilities(matrix[held]) for forest, held in grown])
 
     values = search(
-        lambda values: _log_loss(held_answers(values), truth),
+        lambda values: _loss(held_answers(values), truth, plan.objective),
         plan.ranges,
         asdict(plan.settings),
         trials=plan.trials,
@@ -151,6 +161,9 @@ def _grow(matrix: NDArray[np.float32], targets: Integers, settings: ForestSettin
     return RandomForestClassifier(**settings.library_parameters(seed)).fit(matrix, targets)
 
 
-def _log_loss(probabilities: Floats, targets: Integers) -> float:
+def _loss(probabilities: Floats, targets: Integers, objective: Objective) -> float:
+    """Less is better."""
+    if objective == "weighted_f1":
+        return 1 - weighted_f1(probabilities, targets)
     chosen = probabilities[np.arange(len(targets)), targets]
     return float(-np.log(np.maximum(chosen, LEAST_PROBABILITY)).mean())
