@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from groovemark.cli.failing import clear_errors
-from groovemark.cli.train import ModelArgument, config_path, data_folder, show_progress
+from groovemark.cli.progress import show_progress
+from groovemark.cli.train import ModelArgument, config_path, data_folder
 
 
 def prepare(
@@ -26,7 +27,9 @@ def prepare(
 
     with clear_errors():
         path = config_path(model)
-        dataset = read_dataset(read_config(path), data_folder(), path.parent.parent, report=show_progress)
+        config = read_config(path)
+        with show_progress() as progress:
+            dataset = read_dataset(config, data_folder(), path.parent.parent, report=progress.report, progress=progress)
         text = json.dumps(describe(dataset), indent=2, ensure_ascii=False) + "\n"
         if output:
             output.parent.mkdir(parents=True, exist_ok=True)

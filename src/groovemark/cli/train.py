@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from groovemark.cli.failing import clear_errors
+from groovemark.cli.progress import show_progress
 from groovemark.config import Settings
 
 CONFIG_NAME = "train.toml"
@@ -48,13 +48,15 @@ def train(
     with clear_errors():
         path = config_path(model)
         config = read_config(path)
-        manifest = train_model(
-            keep_checkpoints(config, checkpoints) if checkpoints else config,
-            data_folder(),
-            path.parent,
-            command=f"groovemark train {model}",
-            report=show_progress,
-        )
+        with show_progress() as progress:
+            manifest = train_model(
+                keep_checkpoints(config, checkpoints) if checkpoints else config,
+                data_folder(),
+                path.parent,
+                command=f"groovemark train {model}",
+                report=progress.report,
+                progress=progress,
+            )
         root = path.parent.parent
         (root / OVERVIEW_NAME).write_text(describe(installed(root), read_speeds(root)), encoding="utf-8")
         print(f"{manifest.full_name}: {manifest.size_bytes:,} bytes in {path.parent / manifest.version}")
@@ -73,8 +75,3 @@ def config_path(model: str) -> Path:
 def data_folder() -> Path:
     """Where the training data is: GROOVEMARK_DATA."""
     return Path(os.environ.get(DATA_SETTING, DATA_DEFAULT))
-
-
-def show_progress(line: str) -> None:
-    """One line on stderr, so that stdout stays the result."""
-    print(line, file=sys.stderr, flush=True)

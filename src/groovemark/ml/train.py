@@ -15,6 +15,7 @@ from groovemark.ml.datasets import AUDIO_READERS, READERS, Dataset
 from groovemark.ml.datasets.gtzan_audio import AudioReader
 from groovemark.ml.datasets.integrity import check
 from groovemark.ml.datasets.joint import join
+from groovemark.ml.datasets.progress import UNWATCHED, Progress
 from groovemark.ml.datasets.table import no_report
 from groovemark.ml.encoders.encoder import open_encoder
 from groovemark.ml.evaluation.metrics import per_label
@@ -30,6 +31,7 @@ from groovemark.ml.models.artifact import (
 )
 from groovemark.ml.models.ensemble.members import find_member
 from groovemark.ml.models.registry import FAMILIES, Family, make_plan, resolve
+from groovemark.ml.training import steps
 from groovemark.ml.training.card import Findings, Scored, write_card
 from groovemark.ml.training.config import TrainingConfig, Variant
 from groovemark.ml.training.measure import Fitted, Measured, Report, measure
@@ -68,7 +70,9 @@ def keep_checkpoints(config: TrainingConfig, folder: Path) -> TrainingConfig:
     return replace(config, settings={**config.settings, "checkpoints": str(folder)})
 
 
-def read_dataset(config: TrainingConfig, data: Path, models: Path, *, report: Report = no_report) -> Dataset:
+def read_dataset(
+    config: TrainingConfig, data: Path, models: Path, *, report: Report = no_report, progress: Progress = UNWATCHED
+) -> Dataset:
     """The configured dataset, with the configured features.
 
     Args:
@@ -79,10 +83,11 @@ def read_dataset(config: TrainingConfig, data: Path, models: Path, *, report: Re
         ModelUnavailable: the features need a network that was not imported.
     """
     if config.members:
-        return join([read_dataset(member, data, models, report=report) for member in config.members], config.name)
+        members = [read_dataset(member, data, models, report=report, progress=progress) for member in config.members]
+        return join(members, config.name)
     try:
         if config.dataset in AUDIO_READERS:
-            return _read_audio(AUDIO_READERS[config.dataset], _audio_features(config), data, models, report)
+            return _read_audio(AUDIO_READERS[config.dataset], _audio_features(config), data, models, report, progress)
         if config.dataset in READERS and not config.features:
             return READERS[config.dataset](data)
     except FileNotFoundError as error:
@@ -96,11 +101,13 @@ def read_dataset(config: TrainingConfig, data: Path, models: Path, *, report: Re
     )
 
 
-def _read_audio(read: AudioReader, spec: FeatureSpec, data: Path, models: Path, report: Report) -> Dataset:
+def _read_audio(
+    read: AudioReader, spec: FeatureSpec, data: Path, models: Path, report: Report, progress: Progress
+) -> Dataset:
     if spec.encoding is None:
-        return read(data, spec, report=report)
+        return read(data, spec, report=report, progress=progress)
     encoder = open_encoder(spec, models, for_whom=spec.name)  # before the audio is read, which takes longer
-    dataset = read(data, encoder.takes, report=report)
+    dataset = read(data, encoder.takes, report=report, progress=progress)
     return replace(dataset, table=encoder.encode(dataset.table))
 
 
@@ -114,15 +121,23 @@ def _audio_features(config: TrainingConfig) -> FeatureSpec:
 
 
 def measure_protocols(
-    config: TrainingConfig, dataset: Dataset, report: Report, *, headline_only: bool = False
+    config: TrainingConfig,
+    dataset: Dataset,
+    report: Report,
+    *,
+    headline_only: bool = False,
+    progress: Progress = UNWATCHED,
 ) -> tuple[list[Measured], Measured]:
     """Go through the honest protocols of the configuration, the headline first, and through the careless one.
 
     What is wrong with the data is reported before anything is learned from it.
+
+    Args:
+        progress: has begun, and advances by `steps.of_protocols`.
     """
     protocol = config.protocol
     names = protocol_names(dataset, protocol)
-    fit_round = _fitter(config, dataset, report)
+    fit_round = _fitter(config, dataset, report, progress)
     integrity = asdict(check(dataset))
     report(f"{dataset.name}: " + ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in integrity.items()))
     honest = [
@@ -133,16 +148,28 @@ def measure_protocols(
         CARELESS,
         dataset,
         lambda seed: careless_rounds(dataset, protocol, seed),
-        _fitter(config, dataset, report, trials=0),
+        _fitter(config, dataset, report, progress, trials=0),
         protocol.seeds,
         report,
     )
     return honest, careless
 
 
-def measure_other(config: TrainingConfig, dataset: Dataset, name: str, seed: int, report: Report) -> Measured:
-    """Go through the honest protocol `name` with one seed: another model's answers, to compare with."""
-    return _measure_honest(config, dataset, name, _fitter(config, dataset, report), (seed,), report)
+def measure_other(
+    config: TrainingConfig,
+    dataset: Dataset,
+    name: str,
+    seed: int,
+    report: Report,
+    *,
+    progress: Progress = UNWATCHED,
+) -> Measured:
+    """Go through the honest protocol `name` with one seed: another model's answers, to compare with.
+
+    Args:
+        progress: has begun, and advances by `steps.of_protocol`.
+    """
+    return _measure_honest(config, dataset, name, _fitter(config, dataset, report, progress), (seed,), report)
 
 
 def _measure_honest(
@@ -158,17 +185,17 @@ def _measure_honest(
     )
 
 
-def evaluate(config: TrainingConfig, dataset: Dataset, report: Report) -> tuple[Findings, Measured]:
+def evaluate(config: TrainingConfig, dataset: Dataset, report: Report, progress: Progress) -> tuple[Findings, Measured]:
     """Go through every protocol and variant of the configuration.
 
     Returns the findings and the headline protocol's models.
     """
-    measured, careless = measure_protocols(config, dataset, report)
+    measured, careless = measure_protocols(config, dataset, report, progress=progress)
     headline = measured[0]
     tried = []
     for variant in (Variant("base"), *config.variants):
         report(f"variant: {variant.name}")
-        fit_round = _fitter(config, dataset, report, trials=variant.trials, changes=variant.settings, bag=1)
+        fit_round = _fitter(config, dataset, report, progress, trials=variant.trials, changes=variant.settings, bag=1)
         first = config.protocol.seeds[:1]
         scored = _measure_honest(config, dataset, headline.scored.name, fit_round, first, report).scored
         tried.append(Scored(variant.name, scored.tracks, scored.figures))
@@ -183,7 +210,15 @@ def evaluate(config: TrainingConfig, dataset: Dataset, report: Report) -> tuple[
     return findings, headline
 
 
-def train(config: TrainingConfig, data: Path, folder: Path, *, command: str, report: Report) -> Manifest:
+def train(
+    config: TrainingConfig,
+    data: Path,
+    folder: Path,
+    *,
+    command: str,
+    report: Report,
+    progress: Progress = UNWATCHED,
+) -> Manifest:
     """Evaluate, fit what ships, and write the artifact to `folder`/<version>, replacing what stood there.
 
     Args:
@@ -192,17 +227,18 @@ def train(config: TrainingConfig, data: Path, folder: Path, *, command: str, rep
     """
     if not is_safe_name(config.name) or not is_safe_name(config.version):
         raise ConfigurationError(f"'{config.name}' and '{config.version}' must be plain names")
-    dataset = read_dataset(config, data, folder.parent, report=report)
+    dataset = read_dataset(config, data, folder.parent, report=report, progress=progress)
     for member in config.members:  # before hours are spent on figures
         full_name = f"{member.name}@{member.version}"
         find_member(folder.parent, full_name, task=config.task, labels=dataset.labels, whose=config.name)
-    findings, headline = evaluate(config, dataset, report)
+    progress.begin(f"training {config.name}", steps.of_training(config, dataset))
+    findings, headline = evaluate(config, dataset, report, progress)
     if config.ship in ("folds", "members"):
         shipped, rows = headline.first_seed, np.arange(len(dataset))
     else:
         report("fitting on all usable tracks")
         final = final_round(dataset, config.protocol)
-        shipped = [_fitter(config, dataset, report)(final, config.protocol.seeds[0])]
+        shipped = [_fitter(config, dataset, report, progress)(final, config.protocol.seeds[0])]
         rows = final.train
     with replacing(folder / config.version) as building:
         names = resolve(_family(config).save)(building, shipped)
@@ -229,6 +265,7 @@ def _fitter(
     config: TrainingConfig,
     dataset: Dataset,
     report: Report,
+    progress: Progress,
     *,
     trials: int | None = None,
     changes: Mapping[str, Any] | None = None,
@@ -237,13 +274,14 @@ def _fitter(
     """A function that fits the family on a round's training side; the options replace the configuration's."""
     family = _family(config)
     count = config.bag if bag is None else bag
+    tried = config.search.trials if trials is None else trials
 
     def plan(seed: int) -> Any:
         return make_plan(
             config.family,
             settings={**config.settings, **(changes or {}), **({"members": config.members} if config.members else {})},
             search=config.search,
-            trials=config.search.trials if trials is None else trials,
+            trials=tried,
             seeds=tuple(SEED_DISTANCE * seed + own for own in range(count)),
         )
 
@@ -252,6 +290,7 @@ def _fitter(
         fitted = resolve(family.fit)(
             side.table, side.targets, len(dataset.labels), entry.inner, plan(seed), report=report
         )
+        progress.advance(steps.of_fit(tried))
         return cast("Fitted", fitted)
 
     plan(config.protocol.seeds[0])  # so that wrong settings are refused before anything else happens

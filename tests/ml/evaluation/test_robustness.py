@@ -8,7 +8,7 @@ import pytest
 import soundfile
 
 from groovemark.errors import AudioRejected, InputRejected
-from groovemark.ml.evaluation.robustness import LEVELS, SAMPLE_RATE, add_noise, measure_robustness, shift
+from groovemark.ml.evaluation.robustness import LEVELS, SAMPLE_RATE, add_noise, count_passes, measure_robustness, shift
 
 LOUD, QUIET = 1, 0
 
@@ -36,6 +36,19 @@ def test_curves_show_what_misleads_and_what_does_not(files: list[Path]) -> None:
     assert (noise[1.0].agreement, noise[1.0].accuracy) == (0.5, 0.0)
     assert found.levels[-1].unanswered > 0, "a second of sound is gone after most shifts of up to ten"
     assert found.levels[-1].agreement == 1 - found.levels[-1].unanswered / 2
+
+
+def test_every_pass_over_the_files_is_a_step(files: list[Path]) -> None:
+    passes: list[int] = []
+    steps: list[None] = []
+
+    def counting(paths: Sequence[Path]) -> list[int | None]:
+        passes.append(len(steps))
+        return loudness(paths)
+
+    measure_robustness(files, counting, [QUIET, None], advance=lambda: steps.append(None))
+    assert passes == [*range(count_passes())]
+    assert len(steps) == count_passes()
 
 
 def test_file_s_curve_does_not_depend_on_what_comes_after_it(files: list[Path]) -> None:

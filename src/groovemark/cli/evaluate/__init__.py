@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from groovemark.cli.failing import clear_errors
-from groovemark.cli.train import CONFIG_NAME, config_path, data_folder, show_progress
+from groovemark.cli.progress import Shown, show_progress
+from groovemark.cli.train import CONFIG_NAME, config_path, data_folder
 from groovemark.config import Settings
 from groovemark.errors import ConfigurationError
 
@@ -56,10 +57,11 @@ def evaluate(
     with clear_errors():
         subject = _subject(model)
         folder = data or data_folder()
-        report = _classify(subject, folder, quick=quick, against=against, table=table, label=label)
-        if robustness:
-            report = _disturb(subject, report, audio, folder)
-        elif not report.classification:
+        with show_progress() as progress:
+            report = _classify(subject, folder, progress, quick=quick, against=against, table=table, label=label)
+            if robustness:
+                report = _disturb(subject, report, audio, folder, progress)
+        if not report.classification and not report.robustness:
             raise ConfigurationError(f"{model} is an installed model: give --table or --robustness, or leave out @")
         from groovemark.cli.evaluate.showing import show, write
 
@@ -100,7 +102,14 @@ def _subject(model: str) -> _Subject:
 
 
 def _classify(
-    subject: _Subject, data: Path, *, quick: bool, against: str | None, table: Path | None, label: str
+    subject: _Subject,
+    data: Path,
+    progress: Shown,
+    *,
+    quick: bool,
+    against: str | None,
+    table: Path | None,
+    label: str,
 ) -> EvaluationReport:
     from groovemark.cli.evaluate.protocols import by_protocols
     from groovemark.cli.evaluate.table import by_table
@@ -111,16 +120,18 @@ def _classify(
     if table:
         return by_table(subject.models, subject.full_name, table, label, against)
     if subject.config and not subject.is_installed:
-        return by_protocols(subject.config, data, subject.models, against, quick=quick, report=show_progress)
+        return by_protocols(subject.config, data, subject.models, against, quick=quick, progress=progress)
     if against:
         raise ConfigurationError("--against needs --table, or a configuration whose protocols both models go through")
     return EvaluationReport(subject.full_name)
 
 
-def _disturb(subject: _Subject, report: EvaluationReport, audio: Path | None, data: Path) -> EvaluationReport:
+def _disturb(
+    subject: _Subject, report: EvaluationReport, audio: Path | None, data: Path, progress: Shown
+) -> EvaluationReport:
     from groovemark.cli.evaluate.disturbed import find_audio, measure
     from groovemark.ml.training.stability import check_claims
 
-    found = measure(subject.models, subject.full_name, find_audio(audio, data), show_progress)
+    found = measure(subject.models, subject.full_name, find_audio(audio, data), progress)
     claims = subject.config.stability if subject.config else ()
     return replace(report, robustness=found, stability=check_claims(claims, found))

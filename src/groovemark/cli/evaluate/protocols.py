@@ -8,30 +8,33 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from groovemark.cli.progress import Shown
 from groovemark.cli.train import CONFIG_NAME
 from groovemark.errors import ConfigurationError
 from groovemark.ml.datasets import Dataset
 from groovemark.ml.evaluation.mcnemar import mcnemar
 from groovemark.ml.train import measure_other, measure_protocols, read_dataset
+from groovemark.ml.training import steps
 from groovemark.ml.training.config import TrainingConfig, read_config
-from groovemark.ml.training.measure import Measured, Report
+from groovemark.ml.training.measure import Measured
 from groovemark.ml.training.protocol import protocol_names
 from groovemark.ml.training.report import Comparison, EvaluationReport, of_protocols
 
 
 def by_protocols(
-    config: TrainingConfig, data: Path, models: Path, against: str | None, *, quick: bool, report: Report
+    config: TrainingConfig, data: Path, models: Path, against: str | None, *, quick: bool, progress: Shown
 ) -> EvaluationReport:
     """Fit and score anew, as the protocols of the configuration say."""
     if quick:
         config = replace(config, protocol=replace(config.protocol, seeds=config.protocol.seeds[:1]))
-    dataset = read_dataset(config, data, models, report=report)
-    rival = _rival(config, dataset, against, data, models, quick=quick) if against else None
-    honest, careless = measure_protocols(config, dataset, report, headline_only=quick)
+    dataset = read_dataset(config, data, models, report=progress.report, progress=progress)
+    rival = _rival(config, dataset, against, data, models, progress, quick=quick) if against else None
+    progress.begin(f"evaluating {config.name}", steps.of_protocols(config, dataset, headline_only=quick))
+    honest, careless = measure_protocols(config, dataset, progress.report, headline_only=quick, progress=progress)
     return EvaluationReport(
         f"{config.name}@{config.version}",
         classification=of_protocols(dataset, honest, careless),
-        comparison=_compare(config, dataset, honest, rival, report) if rival else None,
+        comparison=_compare(config, dataset, honest, rival, progress) if rival else None,
     )
 
 
@@ -44,10 +47,12 @@ class _Rival:
     protocol: str
 
 
-def _rival(config: TrainingConfig, dataset: Dataset, against: str, data: Path, models: Path, *, quick: bool) -> _Rival:
+def _rival(
+    config: TrainingConfig, dataset: Dataset, against: str, data: Path, models: Path, progress: Shown, *, quick: bool
+) -> _Rival:
     """Found before anything is fitted, so that what cannot be compared fails at once."""
     other = _other_config(models, against)
-    others = read_dataset(other, data, models)
+    others = read_dataset(other, data, models, report=progress.report, progress=progress)
     if others.labels != dataset.labels:
         raise ConfigurationError(f"{other.name} has other labels than {config.name}: the two cannot be compared")
     if not set(dataset.ids) & set(others.ids):
@@ -75,10 +80,13 @@ def _other_config(models: Path, against: str) -> TrainingConfig:
 
 
 def _compare(
-    config: TrainingConfig, dataset: Dataset, honest: list[Measured], rival: _Rival, report: Report
+    config: TrainingConfig, dataset: Dataset, honest: list[Measured], rival: _Rival, progress: Shown
 ) -> Comparison:
     own = next(entry for entry in honest if entry.scored.name == rival.protocol)
-    measured = measure_other(rival.config, rival.dataset, rival.protocol, config.protocol.seeds[0], report)
+    progress.begin(f"evaluating {rival.config.name}", steps.of_protocol(rival.config, rival.dataset, rival.protocol))
+    measured = measure_other(
+        rival.config, rival.dataset, rival.protocol, config.protocol.seeds[0], progress.report, progress=progress
+    )
     ours, theirs = _right(dataset, own), _right(rival.dataset, measured)
     common = [track for track in ours if track in theirs]
     return Comparison(

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from groovemark.ml.datasets.progress import UNWATCHED, Progress
 from groovemark.ml.datasets.table import Report, no_report
 from groovemark.ml.features.cache import FeatureCache, content_sha256
 from groovemark.ml.features.spec import FeatureSpec
@@ -38,7 +39,9 @@ def cache_folder() -> Path:
     return (Path(home) if home else Path.home() / ".cache") / "groovemark" / "features"
 
 
-def read_windows(paths: Sequence[Path], spec: FeatureSpec, *, report: Report = no_report) -> Windows:
+def read_windows(
+    paths: Sequence[Path], spec: FeatureSpec, *, report: Report = no_report, progress: Progress = UNWATCHED
+) -> Windows:
     """Extract every window of every file, or take what an earlier run extracted of the same bytes.
 
     Training data is the operator's own: it is decoded in this process, without a sandbox.
@@ -51,6 +54,7 @@ def read_windows(paths: Sequence[Path], spec: FeatureSpec, *, report: Report = n
 
     cache = FeatureCache(cache_folder())
     rows: list[NDArray[Any]] = []
+    progress.begin(f"{spec.name} of files", len(paths))
     for number, path in enumerate(paths, start=1):
         sha256 = content_sha256(path)
         found = cache.get(sha256, spec)
@@ -58,6 +62,7 @@ def read_windows(paths: Sequence[Path], spec: FeatureSpec, *, report: Report = n
             found = extract_file(str(path), spec.name)
             cache.put(sha256, spec, found)
         rows.append(found.windows)
+        progress.advance()
         if number % REPORT_EVERY == 0:
             report(f"{spec.name} of {number} of {len(paths)} files")
     counts = [len(windows) for windows in rows]

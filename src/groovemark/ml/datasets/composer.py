@@ -16,6 +16,7 @@ import numpy as np
 from groovemark.errors import InputRejected
 from groovemark.ml.audio.messages import FileFeatures
 from groovemark.ml.datasets.audio import cache_folder
+from groovemark.ml.datasets.progress import UNWATCHED, Progress
 from groovemark.ml.datasets.rendering import SOUNDFONT, Performance, rendered, soundfont_sha256
 from groovemark.ml.datasets.table import Dataset, Report, no_report, number_groups, number_labels
 from groovemark.ml.features.cache import FeatureCache, content_sha256
@@ -61,7 +62,9 @@ class Piece:
         return f"{self.composer}: {' '.join(self.title.split('_')[:2])}"
 
 
-def read_composer(root: Path, spec: FeatureSpec, *, report: Report = no_report) -> Dataset:
+def read_composer(
+    root: Path, spec: FeatureSpec, *, report: Report = no_report, progress: Progress = UNWATCHED
+) -> Dataset:
     """The windows of the first minute of every performance of every piece under the data folder `root`.
 
     Raises:
@@ -71,6 +74,7 @@ def read_composer(root: Path, spec: FeatureSpec, *, report: Report = no_report) 
     pieces = chosen(read_pieces(root / "midi"))
     cache, instrument = FeatureCache(cache_folder()), soundfont_sha256()
     rows, ids, owners = [], [], []
+    progress.begin(f"{spec.name} of performances", PERFORMANCES * len(pieces))
     for place, piece in enumerate(pieces, start=1):
         if place % REPORT_EVERY == 0:
             report(f"{spec.name} of {place} of {len(pieces)} pieces, {PERFORMANCES} performances each")
@@ -79,6 +83,7 @@ def read_composer(root: Path, spec: FeatureSpec, *, report: Report = no_report) 
             rows.append(windows)
             ids += [f"{piece.composer}/{piece.path.stem}/{number}"] * len(windows)
             owners += [piece] * len(windows)
+            progress.advance()
     if not rows:
         raise InputRejected("no composer has enough pieces")
     labels, targets = number_labels([piece.composer for piece in owners])

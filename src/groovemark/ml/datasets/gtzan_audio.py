@@ -12,6 +12,7 @@ import numpy as np
 from groovemark.errors import InputRejected
 from groovemark.ml.datasets.audio import read_windows
 from groovemark.ml.datasets.gtzan import FILTERED, FOLDS, read_gtzan, track_id
+from groovemark.ml.datasets.progress import UNWATCHED, Progress
 from groovemark.ml.datasets.table import Dataset, Integers, Report, no_report, number_groups, number_labels
 from groovemark.ml.features.spec import FeatureSpec
 
@@ -19,23 +20,31 @@ from groovemark.ml.features.spec import FeatureSpec
 class AudioReader(Protocol):
     """Reads labelled audio below a data folder, as features of this set."""
 
-    def __call__(self, root: Path, spec: FeatureSpec, /, *, report: Report = ...) -> Dataset: ...
+    def __call__(
+        self, root: Path, spec: FeatureSpec, /, *, report: Report = ..., progress: Progress = ...
+    ) -> Dataset: ...
 
 
 Lists = tuple[tuple[Integers, ...], ...]
 
 
-def read_gtzan_segments(root: Path, spec: FeatureSpec, *, report: Report = no_report) -> Dataset:
+def read_gtzan_segments(
+    root: Path, spec: FeatureSpec, *, report: Report = no_report, progress: Progress = UNWATCHED
+) -> Dataset:
     """One short segment a track."""
-    return _read(root, spec, "gtzan-segments", ("segments",), report)
+    return _read(root, spec, "gtzan-segments", ("segments",), report, progress)
 
 
-def read_gtzan_audio(root: Path, spec: FeatureSpec, *, report: Report = no_report) -> Dataset:
+def read_gtzan_audio(
+    root: Path, spec: FeatureSpec, *, report: Report = no_report, progress: Progress = UNWATCHED
+) -> Dataset:
     """The segments, and every window of the 50 clips; a track that has both has the windows of both."""
-    return _read(root, spec, "gtzan-audio", ("segments", "clips"), report)
+    return _read(root, spec, "gtzan-audio", ("segments", "clips"), report, progress)
 
 
-def _read(root: Path, spec: FeatureSpec, name: str, folders: Sequence[str], report: Report) -> Dataset:
+def _read(
+    root: Path, spec: FeatureSpec, name: str, folders: Sequence[str], report: Report, progress: Progress
+) -> Dataset:
     """Only tracks that a published list names: of the others no artist is known."""
     table = read_gtzan(root)
     published = {
@@ -44,7 +53,7 @@ def _read(root: Path, spec: FeatureSpec, name: str, folders: Sequence[str], repo
     }
     listed = {track for rounds in published.values() for parts in rounds for part in parts for track in part}
     files = [file for folder in folders for file in _files(root / "gtzan" / folder) if track_id(file.name) in listed]
-    windows = read_windows(files, spec, report=report)
+    windows = read_windows(files, spec, report=report, progress=progress)
     ids = [track_id(files[place].name) for place in windows.files]
     labels, targets = number_labels([track.split(".")[0] for track in ids])
     groups = dict(zip(table.ids, table.groups.tolist(), strict=True))

@@ -73,6 +73,11 @@ DISTURBANCES: dict[str, Callable[[Waveform, float, np.random.Generator], Wavefor
 }
 
 
+def count_passes() -> int:
+    """How often `measure_robustness` asks for all files: as they are, and at every level."""
+    return 1 + sum(len(levels) for levels in LEVELS.values())
+
+
 def measure_robustness(
     files: Sequence[Path],
     answers: Answers,
@@ -80,6 +85,7 @@ def measure_robustness(
     *,
     seed: int = 0,
     report: Callable[[str], None] = lambda _: None,
+    advance: Callable[[], None] = lambda: None,
 ) -> Robustness:
     """Ask for every file as it is, and again at every level of every disturbance.
 
@@ -87,6 +93,7 @@ def measure_robustness(
 
     Args:
         targets: the number of each file's label, None where it is not known.
+        advance: is called once for each of the `count_passes`.
 
     Raises:
         AudioRejected: a file cannot be decoded.
@@ -94,6 +101,7 @@ def measure_robustness(
     """
     waveforms = [_beginning(path) for path in files]
     clean = _ask(waveforms, answers)
+    advance()
     kept = [number for number, answer in enumerate(clean) if answer is not None]
     if not kept:
         raise InputRejected("none of the audio files has an answer to compare with")
@@ -107,6 +115,7 @@ def measure_robustness(
                 disturb(waveforms[number], level, np.random.default_rng((seed, number, place, step))) for number in kept
             ]
             given = dict(zip(kept, _ask(disturbed, answers), strict=True))
+            advance()
             levels.append(
                 Level(
                     disturbance=name,

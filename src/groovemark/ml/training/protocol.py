@@ -29,6 +29,11 @@ def protocol_names(dataset: Dataset, config: ProtocolConfig) -> list[str]:
     return list(dataset.splits) or [f"grouped {config.folds}-fold"]
 
 
+def count_rounds(dataset: Dataset, config: ProtocolConfig, name: str) -> int:
+    """How many rounds the honest protocol `name` has."""
+    return len(dataset.splits[name]) if name in dataset.splits else config.folds
+
+
 def honest_rounds(dataset: Dataset, config: ProtocolConfig, name: str, seed: int) -> Iterator[Round]:
     """The rounds of a protocol that keeps groups apart; published splits where the data has them."""
     if name not in dataset.splits:
@@ -46,7 +51,7 @@ def honest_rounds(dataset: Dataset, config: ProtocolConfig, name: str, seed: int
 
 def careless_rounds(dataset: Dataset, config: ProtocolConfig, seed: int) -> Iterator[Round]:
     """Rows drawn at random, duplicates and groups on both sides."""
-    folds = len(next(iter(dataset.splits.values()), ())) or config.folds
+    folds = count_rounds(dataset, config, protocol_names(dataset, config)[0])
     for train, test in random_folds(dataset.targets, folds, seed):
         yield Round(train, test, random_folds(dataset.targets[train], config.inner_folds, seed))
 
