@@ -140,8 +140,6 @@ def test_settings_that_do_not_exist_or_cannot_be_searched_are_refused() -> None:
         make_plan(settings={"leaves": 3}, ranges={}, trials=0, seeds=(0,))
     with pytest.raises(ConfigurationError, match="'trees' cannot be searched"):
         make_plan(settings={}, ranges={"trees": (1, 2)}, trials=1, seeds=(0,))
-    with pytest.raises(ConfigurationError, match="above 0"):
-        make_plan(settings={}, ranges={"column_share": (0.1, 1.0)}, trials=1, seeds=(0,))
 
 
 def test_tensors_are_refused(tmp_path: Path) -> None:

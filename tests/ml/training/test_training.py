@@ -173,5 +173,13 @@ def test_search_tries_the_defaults_first_and_keeps_the_best() -> None:
     assert best["x"] == min(tried, key=lambda x: (x - 3) ** 2)
 
 
+@pytest.mark.parametrize("lowest", [1, 0.1])
+def test_search_that_cannot_begin_with_the_settings_says_so(lowest: float) -> None:
+    """A forest's depth of 0, which is no limit, ended a search of depths with a traceback."""
+    with pytest.raises(ConfigurationError, match="a search of depth begins with the one in the settings"):
+        search(lambda _: 0.0, {"depth": (lowest, 10)}, {"depth": 0}, trials=1)
+    assert search(lambda values: values["depth"], {"depth": (0, 10)}, {"depth": 0}, trials=2) == {"depth": 0}
+
+
 def test_search_without_trials_changes_nothing() -> None:
     assert search(lambda _: 0.0, {"x": (1, 10)}, {"x": 2}, trials=0) == {}

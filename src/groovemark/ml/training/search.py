@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
+from groovemark.errors import ConfigurationError
+
 Ranges = Mapping[str, tuple[float, float]]
 """Lowest and highest value of a setting, both included; two whole numbers make a whole-number range."""
 
@@ -27,10 +29,15 @@ def search(
     """The values with the least loss among `trials`, of which the defaults are the first.
 
     The tree-structured Parzen estimator with a fixed seed, or with `at_random` nothing but random draws: the same
-    loss gives the same answer. Real-valued ranges are searched on a logarithmic scale.
+    loss gives the same answer. Real-valued ranges, and whole numbers above 0, are searched on a logarithmic scale.
+
+    Raises ConfigurationError for a default of 0 in such a range: it is not on the scale.
     """
     if trials == 0 or not ranges:
         return {}
+    for name, (low, high) in ranges.items():
+        if _is_logarithmic(low, high) and defaults[name] <= 0:
+            raise ConfigurationError(f"a search of {name} begins with the one in the settings: give it one above 0")
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -50,6 +57,14 @@ def search(
 
 
 def _suggest(trial: Any, name: str, low: float, high: float) -> int | float:
-    if isinstance(low, int) and isinstance(high, int):
-        return int(trial.suggest_int(name, low, high, log=low > 0))
-    return float(trial.suggest_float(name, low, high, log=True))
+    suggest = trial.suggest_int if _is_whole(low, high) else trial.suggest_float
+    value: int | float = suggest(name, low, high, log=_is_logarithmic(low, high))
+    return value
+
+
+def _is_whole(low: float, high: float) -> bool:
+    return isinstance(low, int) and isinstance(high, int)
+
+
+def _is_logarithmic(low: float, high: float) -> bool:
+    return low > 0 or not _is_whole(low, high)

@@ -71,8 +71,6 @@ def make_plan(
         if name not in _SEARCHABLE:
             raise ConfigurationError(f"'{name}' cannot be searched; these can: {', '.join(sorted(_SEARCHABLE))}")
     chosen = ForestSettings().changed(settings)
-    if "column_share" in ranges and chosen.column_share <= 0:
-        raise ConfigurationError("a search of column_share begins with the one in the settings: give it one above 0")
     return Plan(chosen, ranges, trials, seeds, objective)
 
 
