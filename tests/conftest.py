@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 import subprocess
@@ -126,11 +127,11 @@ def wait_until_ready(address: str, log: Path, processes: Sequence[subprocess.Pop
     raise AssertionError(f"the service did not become ready:\n{log.read_text()}")
 
 
-@pytest.fixture(scope="session")
-def service(postgres: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+@contextlib.contextmanager
+def running(postgres: Server, home: Path, **changes: str) -> Iterator[Service]:
+    """An API and a worker on a database of their own, with `changes` in their environment."""
     uri = postgres.create_database()
     upgrade_schema(uri)
-    home = tmp_path_factory.mktemp("service")
     port = free_port()
     environment = {
         "POSTGRES_URI": uri,
@@ -138,7 +139,7 @@ def service(postgres: Server, tmp_path_factory: pytest.TempPathFactory) -> Itera
         "PORT": str(port),
         "REQUIRE_WORKER": "true",
         "AUDIO_PROCESSES": "1",
-        "FETCH_ALLOWED_NETWORKS": f"{REACHABLE_ADDRESS}/32",
+        **changes,
     }
     api = start_groovemark("serve", environment, home / "api.log")
     worker = start_groovemark("worker", environment, home / "worker.log")
@@ -151,6 +152,13 @@ def service(postgres: Server, tmp_path_factory: pytest.TempPathFactory) -> Itera
             process.terminate()
         for process in (worker, api):
             process.wait(30)
+
+
+@pytest.fixture(scope="session")
+def service(postgres: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    allowed = f"{REACHABLE_ADDRESS}/32"
+    with running(postgres, tmp_path_factory.mktemp("service"), FETCH_ALLOWED_NETWORKS=allowed) as service:
+        yield service
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tiny_midi import make_midi, needs_fluidsynth, write_collection
 
 from groovemark.errors import ConfigurationError, InputRejected
 from groovemark.ml.datasets import composer, rendering
@@ -15,27 +16,6 @@ from groovemark.ml.datasets.composer import Piece, chosen, performances, read_co
 from groovemark.ml.datasets.midi import change
 from groovemark.ml.datasets.rendering import SOUNDFONT, Performance, rendered
 from groovemark.ml.features.sets import COMPOSER_118
-
-TICKS = 96
-needs_fluidsynth = pytest.mark.skipif(
-    shutil.which("fluidsynth") is None or not SOUNDFONT.exists(),
-    reason="needs fluidsynth and timgm6mb-soundfont",
-)
-
-
-def make_midi(keys: list[int], strengths: list[int]) -> bytes:
-    """Quarter notes one after the other; a tempo and a system message before them, running status within."""
-    events = b"\x00\xff\x51\x03\x07\xa1\x20" + b"\x00\xf0\x03\x01\x02\xf7" + b"\x00\xc0\x00" + b"\x00\x90"
-    for number, (key, strength) in enumerate(zip(keys, strengths, strict=True)):
-        events += (b"\x00" if number else b"") + bytes([key, strength]) + bytes([TICKS, key, 0])
-    events += b"\x00\xb0\x40\x7f" + b"\x00\xff\x2f\x00"
-    return (
-        b"MThd\x00\x00\x00\x06\x00\x00\x00\x01"
-        + TICKS.to_bytes(2, "big")
-        + b"MTrk"
-        + bytes([0, 0, 0, len(events)])
-        + events
-    )
 
 
 def piece(title: str, by: str = "Beethoven") -> Piece:
@@ -132,17 +112,7 @@ def test_performances_of_a_piece_differ_and_are_always_the_same() -> None:
 
 @pytest.fixture
 def collection(tmp_path: Path) -> Path:
-    """Two composers with two works of one piece; a file whose name has another case than the table says."""
-    folder = tmp_path / "midi" / "midis"
-    lines = ["composer,title,year,midi,duration"]
-    for name, low in (("High", 76), ("Low", 40)):
-        (folder / name).mkdir(parents=True)
-        for number in (1, 2):
-            path = folder / name / f"p_{number}.mid"
-            path.write_bytes(make_midi([low + number, low + 4, low + 7, low + 12], [90, 70, 80, 100]))
-            lines.append(f"{name},Sonata_No.{number}_1,1800,midis/{name}/P_{number}.mid,2")
-    (folder.parent / "metadata.csv").write_text("\n".join(lines) + "\n")
-    return tmp_path
+    return write_collection(tmp_path, works=2)
 
 
 @needs_fluidsynth
