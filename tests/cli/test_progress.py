@@ -12,23 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.ml.tiny_data import write_tiny_data
+from tests.ml.tiny_data import CONFIG, write_tiny_data
 
 ESCAPE = re.compile(r"\x1b\[[\d;?]*[A-Za-z]")
-CONFIG = """
-name = "small"
-version = "1"
-title = "A small model"
-family = "boosting"
-task = "genre"
-dataset = "fma"
-created = "2026-01-01"
-licence = "MIT"
-ship = "all"
-bag = 1
-protocol = { folds = 2, inner_folds = 2, seeds = [0] }
-settings = { rounds_max = 2, leaf_rows = 2 }
-"""
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,21 @@ from groovemark.ml.training.config import ProtocolConfig, SearchConfig, Training
 
 WORDS = {"folk": "river, hill, song", "metal": "night, blood, iron", "pop": "baby, dance, love"}
 TRACKS_PER_LABEL = 24
+CONFIG = """
+name = "small"
+version = "1"
+title = "A small model"
+family = "boosting"
+task = "genre"
+dataset = "fma"
+created = "2026-01-01"
+licence = "MIT"
+ship = "all"
+bag = 1
+protocol = { folds = 2, inner_folds = 2, seeds = [0] }
+settings = { rounds_max = 2, leaf_rows = 2 }
+"""
+"""A train.toml that trains in a second."""
 
 
 def write_tiny_data(root: Path) -> Path:

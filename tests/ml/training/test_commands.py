@@ -4,27 +4,12 @@ from pathlib import Path
 
 import pytest
 import typer
-from tiny_data import write_tiny_audio, write_tiny_data
+from tiny_data import CONFIG, write_tiny_audio, write_tiny_data
 from typer.testing import CliRunner
 
 from groovemark.cli.evaluate import evaluate
 from groovemark.cli.train import train
 from groovemark.ml.models import registry
-
-CONFIG = """
-name = "small"
-version = "1"
-title = "A small model"
-family = "boosting"
-task = "genre"
-dataset = "fma"
-created = "2026-01-01"
-licence = "MIT"
-ship = "all"
-bag = 1
-protocol = { folds = 2, inner_folds = 2, seeds = [0] }
-settings = { rounds_max = 2, leaf_rows = 2 }
-"""
 
 CNN_CONFIG = """
 name = "small"

@@ -10,8 +10,7 @@ import soundfile
 import typer
 from pydantic import TypeAdapter
 from sounds import SAMPLE_RATE, synthesize
-from test_commands import CONFIG
-from tiny_data import write_tiny_data
+from tiny_data import CONFIG, write_tiny_data
 from typer.testing import CliRunner, Result
 
 from groovemark.cli.evaluate import evaluate

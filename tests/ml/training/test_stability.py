@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_commands import CONFIG
+from tiny_data import CONFIG
 
 from groovemark.errors import ConfigurationError
 from groovemark.ml.evaluation.robustness import Level, Robustness
