@@ -48,6 +48,10 @@ def train(
     with clear_errors():
         path = config_path(model)
         config = read_config(path)
+        if track:
+            from groovemark.ml.export.mlflow_registry import publish, require_reachable
+
+            require_reachable(track)
         with show_progress() as progress:
             manifest = train_model(
                 keep_checkpoints(config, checkpoints) if checkpoints else config,
@@ -61,8 +65,6 @@ def train(
         (root / OVERVIEW_NAME).write_text(describe(installed(root), read_speeds(root)), encoding="utf-8")
         print(f"{manifest.full_name}: {manifest.size_bytes:,} bytes in {path.parent / manifest.version}")
         if track:
-            from groovemark.ml.export.mlflow_registry import publish
-
             number = publish(path.parent / manifest.version, config, track)
             print(f"{manifest.full_name}: version {number} of {manifest.name} in MLflow at {track}")
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tiny_data import CONFIG as FILE
 from tiny_data import tiny_config, write_tiny_data
 from typer.testing import CliRunner
 
@@ -18,20 +19,6 @@ from groovemark.ml.train import train
 mlflow = pytest.importorskip("mlflow")
 
 CONFIG = tiny_config("fma", variants=())
-FILE = """
-name = "small"
-version = "1"
-title = "A small model"
-family = "boosting"
-task = "genre"
-dataset = "fma"
-created = "2026-01-01"
-licence = "MIT"
-ship = "all"
-bag = 1
-protocol = { folds = 2, inner_folds = 2, seeds = [0] }
-settings = { rounds_max = 2, leaf_rows = 2 }
-"""
 
 
 @pytest.fixture(scope="module")
@@ -124,6 +111,18 @@ def test_a_server_that_does_not_answer_is_one_clear_line(models: Path, monkeypat
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with pytest.raises(ConfigurationError, match=r"127\.0\.0\.1:9"):
         publish(models / CONFIG.name / "1", CONFIG, "http://127.0.0.1:9")
+
+
+def test_a_training_that_cannot_be_tracked_does_not_begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was refused when it was done."""
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    (tmp_path / "small").mkdir()
+    (tmp_path / "small" / "train.toml").write_text(FILE)
+    places = {"MODEL_PATH": str(tmp_path), "GROOVEMARK_DATA": "nowhere"}
+    done = CliRunner().invoke(app, ["train", "small", "--track", "http://127.0.0.1:9"], env=places)
+    assert done.exit_code == 1
+    assert done.stderr.startswith("groovemark: MLflow at http://127.0.0.1:9: ")
+    assert not (tmp_path / "small" / "1").exists()
 
 
 def test_a_training_that_was_tracked_is_brought_into_another_folder_of_models_by_one_command(

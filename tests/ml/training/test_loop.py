@@ -169,3 +169,9 @@ def test_the_learning_rate_rises_then_falls_to_nothing() -> None:
     assert shares.index(max(shares)) == 10
     assert (max(shares), shares[-1]) == (1.0, 0.0)
     assert shares[11:] == sorted(shares[11:], reverse=True)
+
+
+def test_a_place_where_no_checkpoint_can_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigurationError, match=r"file/own\.safetensors cannot be written as a checkpoint"):
+        teach(lesson(), SETTINGS, seed=0, checkpoint=tmp_path / "file" / "own.safetensors")

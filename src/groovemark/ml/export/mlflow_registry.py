@@ -27,6 +27,12 @@ PARAMETER_CHARACTERS_MAX = 500
 SQLITE = "sqlite:///"
 
 
+def require_reachable(uri: str) -> None:
+    """Raises ConfigurationError where `publish` would: asked before hours of training, and not after."""
+    with _client(uri) as client:
+        client.search_experiments(max_results=1)
+
+
 def publish(folder: Path, config: TrainingConfig, uri: str) -> str:
     """Record the training of the model in `folder` as a run, and its files as the next version of its name.
 

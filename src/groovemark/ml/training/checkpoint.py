@@ -62,7 +62,10 @@ def checkpoint_file(
 def save_checkpoint(
     path: Path, module: nn.Module, optimizer: torch.optim.Optimizer, standing: Standing, run: Mapping[str, Any]
 ) -> None:
-    """Replace the file at once, so that a run killed here finds the last epoch's or this one's. `run`: whose it is."""
+    """Replace the file at once, so that a run killed here finds the last epoch's or this one's. `run`: whose it is.
+
+    Raises ConfigurationError when it cannot be written.
+    """
     from safetensors.torch import save
 
     tensors = {_MODULE + name: tensor for name, tensor in module.state_dict().items()}
@@ -78,6 +81,13 @@ def save_checkpoint(
     }
     # Tensors that share memory cannot be told apart in the file: each goes in as a copy of its own.
     content = save({name: tensor.cpu().clone() for name, tensor in tensors.items()}, {"standing": json.dumps(about)})
+    try:
+        _replace(path, content)
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be written as a checkpoint: {error.strerror}") from error
+
+
+def _replace(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}")
     try:
