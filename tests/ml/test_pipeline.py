@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from tiny_data import CONFIG as TRAIN
 from tiny_data import write_tiny_data
 
 pytest.importorskip("dvc")
@@ -24,20 +25,6 @@ models:
   small: { reads: fma }
 ensembles:
   both: { one: small, other: small }
-"""
-TRAIN = """
-name = "small"
-version = "1"
-title = "A small model"
-family = "boosting"
-task = "genre"
-dataset = "fma"
-created = "2026-01-01"
-licence = "MIT"
-ship = "all"
-bag = 1
-protocol = { folds = 2, inner_folds = 2, seeds = [0] }
-settings = { rounds_max = 2, leaf_rows = 2 }
 """
 
 
