@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from groovemark.ml.models.boosting.derive import DERIVATIONS
 from groovemark.ml.models.boosting.linear import NumberScores
 from groovemark.ml.models.boosting.settings import BoostingSettings
 from groovemark.ml.models.boosting.tags import TagScores, build_vocabulary, find_words
+from groovemark.ml.training.linear import fit_discriminant, fit_logistic
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -84,34 +85,15 @@ def _out_of_fold(
 
 
 def _fit_numbers(numbers: Floats, targets: Integers, labels: int, shrinkage: float) -> NumberScores:
-    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-
     mean, deviation = numbers.mean(axis=0), numbers.std(axis=0) + 1e-9
-    linear = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=shrinkage)
-    linear.fit((numbers - mean) / deviation, targets)
-    weights, bias = _for_every_label(linear, labels)
+    weights, bias = fit_discriminant((numbers - mean) / deviation, targets, labels, shrinkage=shrinkage)
     weights /= deviation[:, None]
     return NumberScores(weights=weights, bias=bias - mean @ weights)
 
 
 def _fit_tags(words: csr_matrix, targets: Integers, labels: int, inverse_penalty: float) -> TagScores:
-    from sklearn.linear_model import LogisticRegression
-
     documents = np.asarray((words > 0).sum(axis=0)).ravel()
     idf = np.where(documents > 0, np.log((1 + words.shape[0]) / (1 + documents)) + 1, 0.0)
     plain = TagScores(idf=idf, weights=np.zeros((len(idf), 0)), bias=np.zeros(0))
-    linear = LogisticRegression(C=inverse_penalty, max_iter=300)
-    linear.fit(plain.weigh(words), targets)
-    weights, bias = _for_every_label(linear, labels)
+    weights, bias = fit_logistic(plain.weigh(words), targets, labels, inverse_penalty=inverse_penalty)
     return TagScores(idf=idf, weights=weights, bias=bias)
-
-
-def _for_every_label(linear: Any, labels: int) -> tuple[Floats, Floats]:
-    """(d, labels) weights and (labels,) bias of a scikit-learn model that may have met fewer labels, or only two."""
-    coefficients, intercepts = linear.coef_, linear.intercept_
-    if len(linear.classes_) == 2:
-        coefficients, intercepts = np.vstack([-coefficients, coefficients]), np.append(-intercepts, intercepts)
-    weights, bias = np.zeros((coefficients.shape[1], labels)), np.full(labels, intercepts.min())
-    weights[:, linear.classes_] = coefficients.T
-    bias[linear.classes_] = intercepts
-    return weights, bias

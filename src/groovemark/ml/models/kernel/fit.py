@@ -15,7 +15,7 @@ from groovemark.ml.models.kernel.classifier import Member, to_waves
 from groovemark.ml.models.kernel.settings import KernelSettings
 from groovemark.ml.models.scores import Floats, signed_logarithms
 from groovemark.ml.training.calibration import fit_temperature
-from groovemark.ml.training.logistic import calibrated_loss, fit_logistic
+from groovemark.ml.training.linear import calibrated_loss, fit_logistic
 from groovemark.ml.training.search import Ranges, search
 
 Integers = NDArray[np.int64]

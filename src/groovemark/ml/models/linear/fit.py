@@ -14,6 +14,7 @@ from groovemark.ml.features.tabular import FeatureTable, row_length
 from groovemark.ml.models.linear.classifier import Member, to_numbers
 from groovemark.ml.models.linear.settings import LinearSettings
 from groovemark.ml.training.calibration import fit_temperature
+from groovemark.ml.training.linear import fit_discriminant, fit_logistic
 from groovemark.ml.training.search import Ranges, search
 
 Floats = NDArray[np.float64]
@@ -110,26 +111,11 @@ def _temperature(scores: Floats, targets: Integers) -> float:
 
 
 def _solve(numbers: Floats, targets: Integers, labels: int, settings: LinearSettings) -> Member:
-    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-    from sklearn.linear_model import LogisticRegression
-
     mean, deviation = numbers.mean(axis=0), numbers.std(axis=0) + 1e-9
+    standard = (numbers - mean) / deviation
     if settings.method == "discriminant":
-        linear = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=settings.shrinkage)
+        weights, bias = fit_discriminant(standard, targets, labels, shrinkage=settings.shrinkage)
     else:
-        linear = LogisticRegression(C=settings.inverse_penalty, max_iter=1000)
-    linear.fit((numbers - mean) / deviation, targets)
-    weights, bias = _for_every_label(linear, labels)
+        weights, bias = fit_logistic(standard, targets, labels, inverse_penalty=settings.inverse_penalty)
     weights /= deviation[:, None]
     return Member(weights, bias - mean @ weights, temperature=1.0)
-
-
-def _for_every_label(linear: Any, labels: int) -> tuple[Floats, Floats]:
-    """(d, labels) weights and (labels,) bias of a scikit-learn model that may have met fewer labels, or only two."""
-    coefficients, intercepts = linear.coef_, linear.intercept_
-    if len(linear.classes_) == 2:
-        coefficients, intercepts = np.vstack([-coefficients, coefficients]), np.append(-intercepts, intercepts)
-    weights, bias = np.zeros((coefficients.shape[1], labels)), np.full(labels, intercepts.min())
-    weights[:, linear.classes_] = coefficients.T
-    bias[linear.classes_] = intercepts
-    return weights, bias

@@ -17,7 +17,7 @@ from groovemark.ml.models.scores import Floats
 from groovemark.ml.models.text.classifier import Member, to_inputs
 from groovemark.ml.models.text.settings import TextSettings
 from groovemark.ml.training.calibration import fit_temperature
-from groovemark.ml.training.logistic import calibrated_loss, fit_logistic
+from groovemark.ml.training.linear import calibrated_loss, fit_logistic
 from groovemark.ml.training.search import Ranges, search
 
 Integers = NDArray[np.int64]
