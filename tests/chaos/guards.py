@@ -127,7 +127,11 @@ GUARDS = (
         "a full queue takes nothing",
         Piece(f"{SOURCE}backpressure.py", "        await self._read()\n", "        return\n"),
     ),
-    Guard("R21", "clients take turns", Piece(f"{SOURCE}db/jobs.py", "return int(found or 0)", "return 0")),
+    Guard(
+        "R21",
+        "clients take turns",
+        Piece(f"{SOURCE}queue/queue.py", "[-job.turn for job in some]", "[0] * len(some)"),
+    ),
     Guard(
         "R22",
         "a batch goes whole, with all that belongs to it",
