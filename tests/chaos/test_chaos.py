@@ -22,6 +22,7 @@ ORDER = (
     *("R9", "R20", "R13"),  # leaving another API behind, or none
 )
 """So that few processes have to start."""
+SETTINGS = {name: value for scenario in SCENARIOS for name, value in scenario.settings.items()}
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +31,7 @@ def shared_site() -> Iterator[Site]:
     with TemporaryDirectory(prefix="groovemark-chaos-") as folder:
         home = Path(folder)
         home.chmod(0o755)
-        with cluster(home / "cluster") as server, site(server, home / "site", {}) as found:
+        with cluster(home / "cluster") as server, site(server, home / "site", SETTINGS) as found:
             yield found
 
 

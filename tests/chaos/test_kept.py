@@ -1,15 +1,14 @@
-"""Which verdicts of earlier runs are taken over, and what `make guards` makes of two."""
+"""Which verdicts of earlier runs are taken over."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.chaos import __main__ as chaos
-from tests.chaos import guards, kept
+from tests.chaos import kept
 from tests.chaos.scenario import Outcome, Scenario
 
 SCENARIO = Scenario("R0", "nothing", lambda act: Outcome(), full={"trials": 2}, short={"trials": 1})
@@ -80,30 +79,3 @@ def test_row_of_an_older_state_is_not_taken_over(tmp_path: Path, played: list[in
     kept.write(tmp_path / "state.json", {"R0": {"verdict": "kept"}})
     _play(tmp_path / "state.json")
     assert played == [1]
-
-
-def _answers(control: str, without: str) -> Callable[[guards.Guard, str, Path], tuple[str, list[str]]]:
-    return lambda guard, package, root: (control if root.name == "control" else without, [])
-
-
-@pytest.mark.parametrize(
-    ("control", "without", "verdict"),
-    [
-        ("kept", "BROKEN", "noticed"),
-        ("kept", "kept", "UNNOTICED"),
-        ("kept", "DOWN", "NO VERDICT"),
-        ("kept", "not ended after 900 s", "NO VERDICT"),
-        ("BROKEN", "BROKEN", "NO VERDICT"),
-        ("ended with status 1 and no table", "BROKEN", "NO VERDICT"),
-        ("not run", "BROKEN", "not run"),
-    ],
-)
-def test_guard_is_noticed_only_where_the_intact_copy_keeps_its_promise(
-    control: str, without: str, verdict: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for folder in guards.COPIED:
-        (tmp_path / "intact" / folder).mkdir(parents=True)
-    (tmp_path / "intact" / "src" / "a.py").write_text("guarded = True")
-    guard = guards.Guard("R0", "it", "src/a.py", "True", "False")
-    monkeypatch.setattr(guards, "_play", _answers(control, without))
-    assert guards._judge(guard, "tests.chaos", tmp_path / "intact", tmp_path)["verdict"] == verdict
