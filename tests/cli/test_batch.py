@@ -266,7 +266,9 @@ def test_who_does_not_want_to_wait_leaves_an_open_batch_and_can_go_on(
     service: Service, api: httpx.Client, run: Run, folder: Path
 ) -> None:
     with gate(service, refusals={"start": [(429, "600")]}) as (address, _):
-        command = [sys.executable, "-m", "groovemark", "batch", "--url", address, "submit", str(folder)]
+        # Where the tests run in the background, the shell has all their children ignore Ctrl-C.
+        command = ["env", "--default-signal=INT", sys.executable, "-m", "groovemark"]
+        command += ["batch", "--url", address, "submit", str(folder)]
         credentials = {"CLIENT_ID": api.headers["client-id"], "CLIENT_SECRET": api.headers["client-secret"]}
         with subprocess.Popen(
             command, env={**os.environ, **credentials}, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True
