@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from groovemark.ml.features.tabular import FeatureTable
-from groovemark.ml.models.boosting.classifier import Encoding
+from groovemark.ml.models.boosting.classifier import Encoding, to_rows
 from groovemark.ml.models.boosting.derive import DERIVATIONS
 from groovemark.ml.models.boosting.linear import NumberScores
 from groovemark.ml.models.boosting.settings import BoostingSettings
@@ -37,8 +37,7 @@ class Encoded:
 
     def transform(self, table: FeatureTable) -> Matrix:
         """(n, d) matrix of rows that the encoding was not fitted on."""
-        words = find_words(table.texts["tags"], self.vocabulary) if self.vocabulary else None
-        return self.encoding.matrix(DERIVATIONS[table.spec.name](table), words)
+        return self.encoding.matrix(to_rows(table, self.vocabulary))
 
 
 def fit_encoding(table: FeatureTable, targets: Integers, labels: int, settings: BoostingSettings) -> Encoded:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from groovemark.errors import ConfigurationError
 from groovemark.ml.features.tabular import FeatureTable
-from groovemark.ml.models.boosting.classifier import Member
+from groovemark.ml.models.boosting.classifier import Member, to_rows
 from groovemark.ml.models.boosting.encode import Encoded, Matrix, fit_encoding
 from groovemark.ml.models.boosting.predictor import make_predictor
 from groovemark.ml.models.boosting.settings import ENCODING_SETTINGS, BoostingSettings
@@ -51,7 +51,7 @@ class Fitted:
 
     def probabilities(self, table: FeatureTable) -> Floats:
         """(n, k) for rows the member has not seen."""
-        return self.member.probabilities(self.encoded.transform(table))
+        return self.member.probabilities(to_rows(table, self.encoded.vocabulary))
 
 
 def make_plan(*, settings: Mapping[str, Any], ranges: Ranges, trials: int, seeds: tuple[int, ...]) -> Plan:

@@ -11,20 +11,21 @@ from numpy.typing import NDArray
 from groovemark.errors import ModelRejected
 from groovemark.ml.features.tabular import FeatureTable
 from groovemark.ml.models.base import ModelSpec
-from groovemark.ml.models.boosting.classifier import BoostedClassifier, Encoding, Member
+from groovemark.ml.models.boosting.classifier import Encoding, Member, Rows, to_rows
 from groovemark.ml.models.boosting.derive import DERIVATIONS
 from groovemark.ml.models.boosting.linear import NumberScores
 from groovemark.ml.models.boosting.predictor import make_predictor
 from groovemark.ml.models.boosting.tags import TagScores
 from groovemark.ml.models.boosting.tree_text import check_trees
 from groovemark.ml.models.files import read_arrays, read_json, safe_name
+from groovemark.ml.models.mean import MeanClassifier
 
 ENSEMBLE_NAME = "ensemble.json"
 VOCABULARY_NAME = "vocabulary.json"
 MEMBERS_MAX = 64
 
 
-def load(folder: Path, spec: ModelSpec, *, threads: int = 1) -> BoostedClassifier:
+def load(folder: Path, spec: ModelSpec, *, threads: int = 1) -> MeanClassifier[Rows]:
     """The classifier whose files `save` wrote into `folder`; nothing in them is executed or trusted.
 
     Raises ModelRejected naming the file that cannot be used.
@@ -39,7 +40,8 @@ def load(folder: Path, spec: ModelSpec, *, threads: int = 1) -> BoostedClassifie
     if not isinstance(entries, list) or not 1 <= len(entries) <= MEMBERS_MAX:
         raise ModelRejected(f"{ENSEMBLE_NAME} must list 1 to {MEMBERS_MAX} members")
     members = [_load_member(folder, entry, spec, len(words)) for entry in entries]
-    return BoostedClassifier(spec, members, {word: number for number, word in enumerate(words)}, threads=threads)
+    vocabulary = {word: number for number, word in enumerate(words)}
+    return MeanClassifier(spec, members, lambda table: to_rows(table, vocabulary), threads=threads)
 
 
 def _load_member(folder: Path, entry: object, spec: ModelSpec, words: int) -> Member:
