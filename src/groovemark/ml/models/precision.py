@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Literal, get_args
 
 import torch
@@ -19,12 +20,12 @@ _NAMES = {"cpu": "processor", "cuda": "graphics card"}
 logger = logging.getLogger(__name__)
 
 
-def read_precision(value: object, where: str) -> Precision:
-    """Out of a file. Raises ModelRejected."""
-    for precision in PRECISIONS:
+def read_precision(value: object, where: str, known: Sequence[Precision] = PRECISIONS) -> Precision:
+    """Out of a file. Raises ModelRejected for one that is not known."""
+    for precision in known:
         if value == precision:
             return precision
-    raise ModelRejected(f"{where}: precision must be one of {', '.join(PRECISIONS)}")
+    raise ModelRejected(f"{where}: precision must be one of {', '.join(known)}")
 
 
 def prepare(network: nn.Module, precision: Precision, device: torch.device) -> None:

@@ -70,7 +70,4 @@ def _own_precision(path: Path) -> Precision:
     content = read_json(path)
     if not isinstance(content, dict):
         raise ModelRejected(f"{path.name} must be an object")
-    precision = read_precision(content.get("precision"), path.name)
-    if precision not in PRECISIONS:
-        raise ModelRejected(f"{path.name}: precision must be one of {', '.join(PRECISIONS)}")
-    return precision
+    return read_precision(content.get("precision"), path.name, PRECISIONS)
