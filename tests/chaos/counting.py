@@ -53,6 +53,12 @@ def wait_until_done(api: httpx.Client, path: str, count: int, *, within_s: float
         time.sleep(0.02)
 
 
+def wait_until_begun(site: Site) -> None:
+    """A worker is at a shard."""
+    while not site.fetch("SELECT FROM job WHERE kind = 'classify_shard' AND state = 'running'"):
+        time.sleep(0.01)
+
+
 def count(
     site: Site,
     api: httpx.Client,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import time
 
-from tests.chaos.counting import clip, count, post_zip
+from tests.chaos.counting import clip, count, post_zip, wait_until_begun
 from tests.chaos.marks import marked, slow
 from tests.chaos.scenario import Act, Outcome, Scenario
 from tests.chaos.site import Running
@@ -25,8 +25,7 @@ def play(act: Act) -> Outcome:
         with act.site.client() as api:
             with second.frozen():
                 path = post_zip(api, names)
-                while not act.site.fetch("SELECT FROM job WHERE kind = 'classify_shard' AND state = 'running'"):
-                    time.sleep(0.01)
+                wait_until_begun(act.site)
                 time.sleep(act.random.uniform(0, ITEM_TENTHS_S / 10))
                 with first.frozen():
                     second.send(signal.SIGCONT)

@@ -9,7 +9,7 @@ from collections.abc import Collection
 
 import httpx
 
-from tests.chaos.counting import accepted, clip, clips, count, post_zip
+from tests.chaos.counting import accepted, clip, clips, count, post_zip, wait_until_begun
 from tests.chaos.marks import marked, slow
 from tests.chaos.scenario import Act, Outcome, Scenario
 from tests.chaos.site import Running
@@ -19,7 +19,6 @@ from tests.stranger import stranger
 GRACE_S = 10
 """What `docker stop` gives."""
 ADDRESS = "127.0.0.3"
-BUSY = "SELECT FROM job WHERE kind = 'classify_shard' AND state = 'running'"
 LEFT = "SELECT state, attempt FROM job WHERE kind = 'classify_shard' AND finished_at IS NULL"
 
 
@@ -55,8 +54,7 @@ def _dripping_urls(api: httpx.Client, outside: str, nth: int) -> tuple[str, Coll
 def _stop(worker: Running, act: Act, api: httpx.Client, path: str, names: Collection[str]) -> Outcome:
     """Tell the only worker to stop while it is at a shard; another one does what is left."""
     site, outcome = act.site, Outcome(trials=1)
-    while not site.fetch(BUSY):
-        time.sleep(0.02)
+    wait_until_begun(site)
     time.sleep(act.random.uniform(0.2, 1.5))
     worker.send(signal.SIGTERM)
     told_at = time.monotonic()

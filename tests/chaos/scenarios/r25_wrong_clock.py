@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
-from tests.chaos.counting import clip, clips, count, post_zip
+from tests.chaos.counting import clip, clips, count, post_zip, wait_until_begun
 from tests.chaos.marks import marked, slow
 from tests.chaos.scenario import Act, NotRun, Outcome, Scenario
 from tests.chaos.site import Running, Site
@@ -61,8 +60,7 @@ def _take_over(act: Act, worker: Running, library: str) -> Outcome:
     names = {"long.wav": marked(clip(), slow(20), number=act.random.getrandbits(31))}
     with site.client() as api:
         path = post_zip(api, names)
-        while not site.fetch("SELECT FROM job WHERE kind = 'classify_shard' AND state = 'running'"):
-            time.sleep(0.02)
+        wait_until_begun(site)
         worker.kill()
         _start(site, library, BEHIND)
         outcome.add(count(site, api, path, succeed=names, within_s=TAKEN_OVER_WITHIN_S))
