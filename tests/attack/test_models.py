@@ -31,20 +31,11 @@ from groovemark.ml.models import registry
 from groovemark.ml.models.artifact import MANIFEST_NAME, describe_files, read_manifest, write_manifest
 from groovemark.ml.models.importing import import_checkpoint
 from groovemark.ml.training.checkpoint import load_checkpoint
+from tests.bomb import Bomb
 
 SHIPPED = Path(__file__).parents[2] / "model"
 CHECKPOINT = Path(__file__).parents[1] / "ml" / "models" / "ast_checkpoint"
 REFUSALS = (ModelRejected, ModelUnavailable, ConfigurationError)
-
-
-class Bomb:
-    """Whoever unpickles it creates a file."""
-
-    def __init__(self, mark: Path) -> None:
-        self.mark = mark
-
-    def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
-        return Path.touch, (self.mark,)
 
 
 def as_pickle(bomb: Bomb) -> bytes:

@@ -20,6 +20,7 @@ from groovemark.ml.features.sets import AST_FBANK_3S
 from groovemark.ml.features.tabular import FeatureTable
 from groovemark.ml.models import registry
 from groovemark.ml.models.importing import import_checkpoint
+from tests.bomb import Bomb
 
 LABELS = ("Blues", "Jazz", "Techno")
 ORDER = [1, 2, 0]
@@ -104,16 +105,6 @@ def test_weights_of_half_the_size_are_read(copy: Path, windows: np.ndarray, tmp_
     import_checkpoint(tmp_path, str(ORIGINAL), name="whole")
     half, whole = (answers(tmp_path / name / "1", windows) for name in ("half", "whole"))
     np.testing.assert_allclose(half, whole, atol=0.05)
-
-
-class Bomb:
-    """Leaves a file behind when it is unpickled."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self):
-        return Path.touch, (self.path,)
 
 
 def _only_a_pickle(folder: Path) -> None:

@@ -22,6 +22,7 @@ from groovemark.ml.features.sets import WAVEFORM_10S
 from groovemark.ml.features.tabular import FeatureTable
 from groovemark.ml.models import registry
 from groovemark.ml.models.importing import import_checkpoint
+from tests.bomb import Bomb
 
 POSITIONS = "encoder.pos_conv_embed.conv"
 
@@ -155,16 +156,6 @@ def test_eight_bits_are_refused_and_leave_nothing(small: Path, tmp_path: Path) -
     with pytest.raises(ConfigurationError, match=r"HuBERT cannot answer in int8; choose one of fp32, bf16"):
         import_checkpoint(tmp_path / "models", str(small), name="small", precision="int8")
     assert not (tmp_path / "models").exists()
-
-
-class Bomb:
-    """Leaves a file behind when it is unpickled."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self):
-        return Path.touch, (self.path,)
 
 
 def _only_a_pickle(folder: Path) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from groovemark.errors import ModelRejected, shorten
 from groovemark.ml.features.spec import FeatureSpec
@@ -106,6 +106,14 @@ def read_labels(config: Mapping[str, Any]) -> list[str]:
     if len(set(names)) < len(names):
         raise ModelRejected(f"{CONFIG_NAME}: two labels have the same name")
     return [str(name) for name in names]
+
+
+def sort_labels(head: nn.Linear, names: Sequence[str]) -> tuple[str, ...]:
+    """Put the rows of the last layer, which are in the order of `names`, into that of the labels; answers those."""
+    order = sorted(range(len(names)), key=lambda place: names[place])
+    for parameter in (head.weight, head.bias):
+        parameter.data = parameter.data[order]
+    return tuple(sorted(names))
 
 
 def is_multi_label(config: Mapping[str, Any]) -> bool:

@@ -21,6 +21,7 @@ from groovemark.ml.models.checkpoint import (
     read_labels,
     read_weights,
     require_entries,
+    sort_labels,
 )
 from groovemark.ml.models.precision import PRECISIONS, Precision
 from groovemark.ml.models.transformer.classifier import Member
@@ -45,15 +46,12 @@ def read_checkpoint(folder: Path, config: Mapping[str, Any]) -> Checkpoint:
     network.load_state_dict(read_weights(folder, shapes), assign=True)
     if (folder / EXTRACTOR_NAME).is_file():
         _take_our_windows(network, read_extractor(folder / EXTRACTOR_NAME))
-    order = sorted(range(len(names)), key=lambda place: names[place])
-    for parameter in (network.head.weight, network.head.bias):
-        parameter.data = parameter.data[order]
     return Checkpoint(
         family=FAMILY,
         title="Audio Spectrogram Transformer",
         about="An Audio Spectrogram Transformer (Gong et al. 2021, arXiv 2104.01778)",
         takes=f"windows of {shape.max_length} frames of {shape.num_mel_bins} bands",
-        labels=tuple(sorted(names)),
+        labels=sort_labels(network.head, names),
         is_multi_label=is_multi_label(config),
         features=_features(shape),
         parameters=sum(parameter.numel() for parameter in network.parameters()),

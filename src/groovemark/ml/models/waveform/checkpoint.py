@@ -20,6 +20,7 @@ from groovemark.ml.models.checkpoint import (
     is_multi_label,
     read_labels,
     read_weights,
+    sort_labels,
 )
 from groovemark.ml.models.precision import Precision
 from groovemark.ml.models.waveform.load import ANSWERING_NAME, FAMILY, FEATURES, read_scaling
@@ -40,11 +41,7 @@ def read_checkpoint(folder: Path, config: Mapping[str, Any]) -> Checkpoint:
     is_normalised = read_scaling(folder)
     network = make_network(shape, len(names))
     fill(network, read_weights(folder, shapes(network), rename=new_name))
-    order = sorted(range(len(names)), key=lambda place: names[place])
-    head = cast("nn.Linear", network.classifier)
-    for parameter in (head.weight, head.bias):
-        parameter.data = parameter.data[order]
-    labels = tuple(sorted(names))
+    labels = sort_labels(cast("nn.Linear", network.classifier), names)
     architecture = shape.architecture
     scaling = "scaled to a mean of 0 and a variance of 1" if is_normalised else "as they are"
     return Checkpoint(
