@@ -16,7 +16,7 @@ export POETRY_PYPI_MIRROR_URL
 
 # Without CUDA's packages: which of them torch needs depends on the build of torch that the machine takes.
 export_requirements() {
-  $home/bin/poetry export --without-hashes -E torch -E train -E s3 -E transformer -E text -E onnx -E tracking --with dev >"$1.all"
+  $home/bin/poetry export --without-hashes -E torch -E train -E s3 -E transformer -E text -E openvino -E tracking --with dev >"$1.all"
   grep -vE '^(nvidia-|cuda-|triton)' "$1.all" >"$1"
   rm "$1.all"
 }

@@ -68,7 +68,7 @@ def import_transformer(
     precision: Annotated[
         Precision,
         typer.Option(
-            help="bf16 is for processors and cards that have it; int8 is for spectrograms, and needs the extra onnx."
+            help="bf16 is for processors and cards that have it; int8 is for spectrograms, and needs the extra openvino."
         ),
     ] = Precision.FP32,
     is_multi_label: Annotated[

@@ -95,9 +95,10 @@ class _Encoder(nn.Module):
     def forward(self, windows: Tensor) -> Tensor:
         """(n, frame, band) → (n, hidden): the mean of the two tokens that stand before the patches."""
         states = self.embeddings(windows)  # (n, token, hidden)
-        for block in self.blocks:
+        *blocks, last = self.blocks
+        for block in blocks:
             states = block(states)
-        return cast("Tensor", self.layernorm(states[:, :2]).mean(dim=1))
+        return cast("Tensor", self.layernorm(last(states, answered=2)).mean(dim=1))
 
 
 class _Embeddings(nn.Module):
@@ -137,17 +138,17 @@ class _Block(nn.Module):
         self.layernorm_after = nn.LayerNorm(width, eps=shape.layer_norm_eps)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, states: Tensor) -> Tensor:
-        """(n, token, hidden) → the same shape."""
-        states = states + self.dropout(self._attend(self.layernorm_before(states)))
+    def forward(self, states: Tensor, answered: int | None = None) -> Tensor:
+        """(n, token, hidden) → (n, answered, hidden): the first of them, and all by default."""
+        states = states[:, :answered] + self.dropout(self._attend(self.layernorm_before(states), answered))
         inner = functional.gelu(self.intermediate["dense"](self.layernorm_after(states)))
         return states + cast("Tensor", self.dropout(self.output["dense"](inner)))
 
-    def _attend(self, states: Tensor) -> Tensor:
+    def _attend(self, states: Tensor, answered: int | None) -> Tensor:
         of_tokens = cast("nn.ModuleDict", self.attention["attention"])
         query, key, value = (
-            of_tokens[name](states).unflatten(2, (self.heads, -1)).transpose(1, 2)  # (n, head, token, part)
-            for name in ("query", "key", "value")
+            of_tokens[name](heard).unflatten(2, (self.heads, -1)).transpose(1, 2)  # (n, head, token, part)
+            for name, heard in (("query", states[:, :answered]), ("key", states), ("value", states))
         )
         mixed = functional.scaled_dot_product_attention(query, key, value)
         output = cast("nn.ModuleDict", self.attention["output"])
