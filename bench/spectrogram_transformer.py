@@ -3,12 +3,12 @@ against torch in float32, in one run.
 
     OMP_NUM_THREADS=1 python bench/spectrogram_transformer.py [ROUNDS]
 
-Float32 is Hugging Face's class in torch, given the same weights, which are drawn at random: they cost as much as trained
-ones. Our own network is measured beside it: its last block computes no more than the two tokens that are read.
+Float32 is Hugging Face's class in torch, given the same weights. They are drawn at random: they cost as much as trained
+ones. Our own network is measured beside it; its last block computes no more than the two tokens that are read.
 
 Without instructions for bfloat16 a processor widens every number, and bf16 is slower than fp32. With them products in
-bf16 take half of fp32's time, on a core with AVX-512 VNNI those in int8 a quarter: that is three fifths of int8's time.
-The rest is attention between tokens, which has no weights and stays in bfloat16, at the speed of its products.
+bf16 take half of fp32's time; with AVX-512 VNNI those in int8 take a quarter, and are two thirds of int8's time here.
+The rest is attention: queries with keys in int8, shares with values in bfloat16, as most shares are smaller than 1/255.
 """
 
 from __future__ import annotations

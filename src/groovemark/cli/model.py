@@ -68,7 +68,8 @@ def import_transformer(
     precision: Annotated[
         Precision,
         typer.Option(
-            help="bf16 is for processors and cards that have it; int8 is for spectrograms, and needs the extra openvino."
+            help="bf16 is for processors and cards that have it; int8 is for spectrograms, and needs the extra "
+            "openvino."
         ),
     ] = Precision.FP32,
     is_multi_label: Annotated[
