@@ -302,7 +302,7 @@ MEMBER = {"temperature": 1.0, "networks": ["model.safetensors"]}
         ("transformer.json", {"precision": "fp64"}, "precision must be one of"),
         ("transformer.json", {"members": []}, "list of 1 to 64"),
         ("transformer.json", {"members": [{**MEMBER, "temperature": 0.0}]}, "temperature must be from"),
-        ("transformer.json", {"members": [{**MEMBER, "temperature": None}]}, "must have a temperature"),
+        ("transformer.json", {"members": [{**MEMBER, "temperature": None}]}, "temperature must be from"),
         ("transformer.json", {"members": [{**MEMBER, "networks": ["../x"]}]}, "unsafe file"),
         ("transformer.json", {"members": [{**MEMBER, "networks": ["CARD.md"]}]}, "cannot be read as safetensors"),
         ("config.json", {"auto_map": {"AutoConfig": "evil.Config"}}, "bring code along"),

@@ -16,6 +16,8 @@ from groovemark.errors import ModelRejected, shorten
 from groovemark.ml.models.artifact import is_safe_name
 
 ARRAYS_BYTES_MAX = 64 << 20
+TEMPERATURES = (0.01, 100.0)
+"""From the surest to the least sure that answers can be made."""
 JSON_BYTES_MAX = 16 << 20
 _HEADER_BYTES_MAX = 4096
 _KINDS = "fiu"
@@ -29,6 +31,16 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise ModelRejected(f"{path.name} cannot be read as JSON") from error
+
+
+def read_temperature(content: object, where: str) -> float:
+    """The entry `temperature` of an object in the file `where`. Raises ModelRejected."""
+    if not isinstance(content, dict):
+        raise ModelRejected(f"{where}: what has a temperature must be an object")
+    temperature = content.get("temperature")
+    if not isinstance(temperature, float) or not TEMPERATURES[0] <= temperature <= TEMPERATURES[1]:
+        raise ModelRejected(f"{where}: a temperature must be from {TEMPERATURES[0]} to {TEMPERATURES[1]}")
+    return temperature
 
 
 def read_arrays(path: Path, *, bytes_max: int = ARRAYS_BYTES_MAX) -> dict[str, NDArray[Any]]:

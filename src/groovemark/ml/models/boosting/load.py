@@ -17,7 +17,7 @@ from groovemark.ml.models.boosting.linear import NumberScores
 from groovemark.ml.models.boosting.predictor import make_predictor
 from groovemark.ml.models.boosting.tags import TagScores
 from groovemark.ml.models.boosting.tree_text import check_trees
-from groovemark.ml.models.files import read_arrays, read_json, safe_name
+from groovemark.ml.models.files import read_arrays, read_json, read_temperature, safe_name
 from groovemark.ml.models.mean import MeanClassifier
 
 ENSEMBLE_NAME = "ensemble.json"
@@ -47,9 +47,7 @@ def load(folder: Path, spec: ModelSpec, *, threads: int = 1) -> MeanClassifier[R
 def _load_member(folder: Path, entry: object, spec: ModelSpec, words: int) -> Member:
     if not isinstance(entry, dict):
         raise ModelRejected(f"{ENSEMBLE_NAME}: a member must be an object")
-    temperature, trees = entry.get("temperature"), entry.get("trees")
-    if not isinstance(temperature, float) or not 0.01 <= temperature <= 100:
-        raise ModelRejected(f"{ENSEMBLE_NAME}: a temperature must be from 0.01 to 100")
+    temperature, trees = read_temperature(entry, ENSEMBLE_NAME), entry.get("trees")
     if not isinstance(trees, list) or not 1 <= len(trees) <= MEMBERS_MAX:
         raise ModelRejected(f"{ENSEMBLE_NAME}: a member must list 1 to {MEMBERS_MAX} files of trees")
     encoding = _load_encoding(folder, entry.get("arrays"), spec, words)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -11,7 +12,7 @@ from groovemark.ml.features.device import resolve
 from groovemark.ml.models.base import ModelSpec
 from groovemark.ml.models.cnn.classifier import CnnClassifier, Member
 from groovemark.ml.models.cnn.network import Network
-from groovemark.ml.models.files import read_json, safe_name
+from groovemark.ml.models.files import read_json, read_temperature, safe_name
 from groovemark.ml.models.tensors import read_tensors
 
 CNN_NAME = "cnn.json"
@@ -51,9 +52,7 @@ def load(folder: Path, spec: ModelSpec, *, threads: int = 1) -> CnnClassifier:  
 
     members = []
     for entry in _list(content.get("members"), "members"):
-        temperature = entry.get("temperature") if isinstance(entry, dict) else None
-        if not isinstance(entry, dict) or not isinstance(temperature, float) or not 0.01 <= temperature <= 100:
-            raise ModelRejected(f"{CNN_NAME}: a member must have a temperature from 0.01 to 100")
+        temperature = read_temperature(entry, CNN_NAME)
         networks = [read_network(name) for name in _list(entry.get("networks"), "networks")]
         members.append(Member(networks, temperature))
     return CnnClassifier(spec, members, device=resolve("auto"))
@@ -70,7 +69,7 @@ def _fill(network: Network, path: Path) -> Network:
     return network
 
 
-def _list(value: object, name: str) -> list[object]:
+def _list(value: object, name: str) -> list[Any]:
     if not isinstance(value, list) or not 1 <= len(value) <= MEMBERS_MAX:
         raise ModelRejected(f"{CNN_NAME}: {name} must be a list of 1 to {MEMBERS_MAX}")
     return value

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 
-from groovemark.errors import ConfigurationError
+from groovemark.ml.models.changing import with_changes
 from groovemark.ml.training.loop import LoopSettings
 
 
@@ -53,9 +53,4 @@ class CnnSettings:
 
     def changed(self, values: Mapping[str, object]) -> CnnSettings:
         """A copy with some settings changed. Raises ConfigurationError for one that does not exist."""
-        known = {field.name for field in fields(self)}
-        unknown = sorted(set(values) - known)
-        if unknown:
-            raise ConfigurationError(f"cnn has no setting '{unknown[0]}'; it has {', '.join(sorted(known))}")
-        lists = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-        return replace(self, **lists)  # type: ignore[arg-type]
+        return with_changes("cnn", self, values)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from groovemark.errors import ModelRejected
 from groovemark.ml.models.base import ModelSpec
-from groovemark.ml.models.files import read_arrays, read_json, safe_name
+from groovemark.ml.models.files import read_arrays, read_json, read_temperature, safe_name
 from groovemark.ml.models.forest.classifier import Member, to_matrix
 from groovemark.ml.models.forest.trees import LEAF, Trees
 from groovemark.ml.models.mean import MeanClassifier
@@ -39,9 +39,7 @@ def load(folder: Path, spec: ModelSpec, *, threads: int = 1) -> MeanClassifier[N
 def _load_member(folder: Path, entry: object, spec: ModelSpec) -> Member:
     if not isinstance(entry, dict):
         raise ModelRejected(f"{FOREST_NAME}: a member must be an object")
-    temperature = entry.get("temperature")
-    if not isinstance(temperature, float) or not 0.01 <= temperature <= 100:
-        raise ModelRejected(f"{FOREST_NAME}: a temperature must be from 0.01 to 100")
+    temperature = read_temperature(entry, FOREST_NAME)
     name = safe_name(entry.get("arrays"), FOREST_NAME)
     columns = len(spec.features.numeric_names)
     try:

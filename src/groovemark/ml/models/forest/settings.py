@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from typing import Any
 
-from groovemark.errors import ConfigurationError
+from groovemark.ml.models.changing import with_changes
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +48,4 @@ class ForestSettings:
 
     def changed(self, values: Mapping[str, object]) -> ForestSettings:
         """A copy with some settings changed. Raises ConfigurationError for one that does not exist."""
-        known = {field.name for field in fields(self)}
-        unknown = sorted(set(values) - known)
-        if unknown:
-            raise ConfigurationError(f"forest has no setting '{unknown[0]}'; it has {', '.join(sorted(known))}")
-        return replace(self, **values)  # type: ignore[arg-type]
+        return with_changes("forest", self, values)

@@ -9,7 +9,7 @@ import numpy as np
 from groovemark.errors import ModelRejected
 from groovemark.ml.features.tabular import FeatureTable, row_length
 from groovemark.ml.models.base import ModelSpec
-from groovemark.ml.models.files import read_arrays, read_json, safe_name
+from groovemark.ml.models.files import read_arrays, read_json, read_temperature, safe_name
 from groovemark.ml.models.kernel.classifier import Member
 from groovemark.ml.models.kernel.settings import WAVES_MAX
 from groovemark.ml.models.mean import MeanClassifier
@@ -34,9 +34,7 @@ def load(folder: Path, spec: ModelSpec, *, threads: int = 1) -> MeanClassifier[F
 def _load_member(folder: Path, entry: object, spec: ModelSpec) -> Member:
     if not isinstance(entry, dict):
         raise ModelRejected(f"{KERNEL_NAME}: a member must be an object")
-    temperature = entry.get("temperature")
-    if not isinstance(temperature, float) or not 0.01 <= temperature <= 100:
-        raise ModelRejected(f"{KERNEL_NAME}: a temperature must be from 0.01 to 100")
+    temperature = read_temperature(entry, KERNEL_NAME)
     name = safe_name(entry.get("arrays"), KERNEL_NAME)
     arrays = read_arrays(folder / name)
     if set(arrays) != set(ARRAYS):

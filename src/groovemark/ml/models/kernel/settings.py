@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 
 from groovemark.errors import ConfigurationError
+from groovemark.ml.models.changing import with_changes
 
 WAVES_MAX = 16_384
 
@@ -26,11 +27,7 @@ class KernelSettings:
 
     def changed(self, values: Mapping[str, object]) -> KernelSettings:
         """A copy with some settings changed. Raises ConfigurationError for one that does not exist, or cannot be."""
-        known = {field.name for field in fields(self)}
-        unknown = sorted(set(values) - known)
-        if unknown:
-            raise ConfigurationError(f"kernel has no setting '{unknown[0]}'; it has {', '.join(sorted(known))}")
-        chosen = replace(self, **values)  # type: ignore[arg-type]
+        chosen = with_changes("kernel", self, values)
         if not 1 <= chosen.waves <= WAVES_MAX:
             raise ConfigurationError(f"the waves of kernel must be from 1 to {WAVES_MAX}")
         return chosen

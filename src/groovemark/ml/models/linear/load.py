@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from groovemark.errors import ModelRejected
 from groovemark.ml.features.tabular import row_length
 from groovemark.ml.models.base import ModelSpec
-from groovemark.ml.models.files import read_arrays, read_json, safe_name
+from groovemark.ml.models.files import read_arrays, read_json, read_temperature, safe_name
 from groovemark.ml.models.linear.classifier import Member, to_numbers
 from groovemark.ml.models.mean import MeanClassifier
 
@@ -33,9 +33,7 @@ def load(folder: Path, spec: ModelSpec, *, threads: int = 1) -> MeanClassifier[N
 def _load_member(folder: Path, entry: object, spec: ModelSpec) -> Member:
     if not isinstance(entry, dict):
         raise ModelRejected(f"{LINEAR_NAME}: a member must be an object")
-    temperature = entry.get("temperature")
-    if not isinstance(temperature, float) or not 0.01 <= temperature <= 100:
-        raise ModelRejected(f"{LINEAR_NAME}: a temperature must be from 0.01 to 100")
+    temperature = read_temperature(entry, LINEAR_NAME)
     name = safe_name(entry.get("arrays"), LINEAR_NAME)
     arrays = read_arrays(folder / name)
     width, labels = row_length(spec.features), len(spec.labels)

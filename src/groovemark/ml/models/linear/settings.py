@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 
 from groovemark.errors import ConfigurationError
+from groovemark.ml.models.changing import with_changes
 
 METHODS = ("discriminant", "logistic")
 
@@ -26,11 +27,7 @@ class LinearSettings:
 
     def changed(self, values: Mapping[str, object]) -> LinearSettings:
         """A copy with some settings changed. Raises ConfigurationError for one that does not exist, or cannot be."""
-        known = {field.name for field in fields(self)}
-        unknown = sorted(set(values) - known)
-        if unknown:
-            raise ConfigurationError(f"linear has no setting '{unknown[0]}'; it has {', '.join(sorted(known))}")
-        chosen = replace(self, **values)  # type: ignore[arg-type]
+        chosen = with_changes("linear", self, values)
         if chosen.method not in METHODS:
             raise ConfigurationError(f"the method of linear must be one of {', '.join(METHODS)}")
         return chosen

@@ -13,7 +13,7 @@ from groovemark.errors import ModelRejected
 from groovemark.ml.encoders.sentences import EncoderIdentity, SentenceEncoder, open_encoder
 from groovemark.ml.features.tabular import row_length
 from groovemark.ml.models.base import ModelSpec
-from groovemark.ml.models.files import read_arrays, read_json, safe_name
+from groovemark.ml.models.files import read_arrays, read_json, read_temperature, safe_name
 from groovemark.ml.models.text.classifier import Member, TextClassifier
 from groovemark.ml.models.text.settings import LAYERS_MAX, RANK_MAX
 
@@ -62,9 +62,7 @@ def _load_member(
 ) -> Member:
     if not isinstance(entry, dict):
         raise ModelRejected(f"{TEXT_NAME}: a member must be an object")
-    temperature = entry.get("temperature")
-    if not isinstance(temperature, float) or not 0.01 <= temperature <= 100:
-        raise ModelRejected(f"{TEXT_NAME}: a temperature must be from 0.01 to 100")
+    temperature = read_temperature(entry, TEXT_NAME)
     name = safe_name(entry.get("arrays"), TEXT_NAME)
     arrays = read_arrays(folder / name, bytes_max=_ARRAYS_BYTES_MAX)
     texts, numbers = tuple(content["texts"]), content["numbers"]

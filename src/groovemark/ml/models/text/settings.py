@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from groovemark.errors import ConfigurationError
 from groovemark.ml.encoders.sentences import MINILM
+from groovemark.ml.models.changing import with_changes
 
 if TYPE_CHECKING:
     from groovemark.ml.training.loop import LoopSettings
@@ -46,12 +47,7 @@ class TextSettings:
 
     def changed(self, values: Mapping[str, object]) -> TextSettings:
         """A copy with some settings changed. Raises ConfigurationError for one that does not exist, or cannot be."""
-        known = {field.name for field in fields(self)}
-        unknown = sorted(set(values) - known)
-        if unknown:
-            raise ConfigurationError(f"text has no setting '{unknown[0]}'; it has {', '.join(sorted(known))}")
-        lists = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-        chosen = replace(self, **lists)  # type: ignore[arg-type]
+        chosen = with_changes("text", self, values)
         if not chosen.texts:
             raise ConfigurationError("a model of texts must read a text: name title or a column of text in texts")
         if not 0 <= chosen.tuned_layers <= LAYERS_MAX or not 1 <= chosen.rank <= RANK_MAX:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -11,7 +12,7 @@ from groovemark.ml.features.device import resolve
 from groovemark.ml.models.artifact import read_manifest, verify_files
 from groovemark.ml.models.base import ModelSpec
 from groovemark.ml.models.checkpoint import CONFIG_NAME
-from groovemark.ml.models.files import read_json, safe_name
+from groovemark.ml.models.files import read_json, read_temperature, safe_name
 from groovemark.ml.models.precision import Precision, read_precision
 from groovemark.ml.models.tensors import read_tensors
 from groovemark.ml.models.transformer.classifier import Member, ScoringMember, TransformerClassifier
@@ -22,7 +23,6 @@ from groovemark.ml.models.transformer.shape import AstShape, read_shape
 FAMILY = "transformer"
 MEMBERS_NAME = "transformer.json"
 MEMBERS_MAX = 64
-TEMPERATURES = (0.01, 100.0)
 
 
 def load(
@@ -62,11 +62,7 @@ def read_members(folder: Path, shape: AstShape, labels: int) -> tuple[list[Membe
         raise ModelRejected(f"{MEMBERS_NAME} must be an object")
     members = []
     for entry in _list(content.get("members"), "members"):
-        temperature = entry.get("temperature") if isinstance(entry, dict) else None
-        if not isinstance(entry, dict) or not isinstance(temperature, float):
-            raise ModelRejected(f"{MEMBERS_NAME}: a member must have a temperature")
-        if not TEMPERATURES[0] <= temperature <= TEMPERATURES[1]:
-            raise ModelRejected(f"{MEMBERS_NAME}: a temperature must be from {TEMPERATURES[0]} to {TEMPERATURES[1]}")
+        temperature = read_temperature(entry, MEMBERS_NAME)
         names = _list(entry.get("networks"), "networks")
         networks = [read_network(folder / safe_name(name, MEMBERS_NAME), shape, labels) for name in names]
         members.append(Member(networks, temperature))
@@ -94,7 +90,7 @@ def read_base(folder: Path) -> Network:
     return members[0].networks[0]
 
 
-def _list(value: object, name: str) -> list[object]:
+def _list(value: object, name: str) -> list[Any]:
     if not isinstance(value, list) or not 1 <= len(value) <= MEMBERS_MAX:
         raise ModelRejected(f"{MEMBERS_NAME}: {name} must be a list of 1 to {MEMBERS_MAX}")
     return value

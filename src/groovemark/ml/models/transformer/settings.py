@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 
 from groovemark.errors import ConfigurationError
+from groovemark.ml.models.changing import with_changes
 from groovemark.ml.models.precision import PRECISIONS, Precision
 from groovemark.ml.models.transformer.shape import AstShape
 from groovemark.ml.training.loop import LoopSettings
@@ -84,11 +85,7 @@ class TransformerSettings:
 
     def changed(self, values: Mapping[str, object]) -> TransformerSettings:
         """A copy with some settings changed. Raises ConfigurationError for one that does not exist."""
-        known = {field.name for field in fields(self)}
-        unknown = sorted(set(values) - known)
-        if unknown:
-            raise ConfigurationError(f"transformer has no setting '{unknown[0]}'; it has {', '.join(sorted(known))}")
-        changed = replace(self, **values)  # type: ignore[arg-type]
+        changed = with_changes("transformer", self, values)
         if changed.precision not in PRECISIONS:
             raise ConfigurationError(f"precision must be one of {', '.join(PRECISIONS)}, not '{changed.precision}'")
         return changed
