@@ -13,7 +13,7 @@ from groovemark.ml.audio.messages import FileFeatures
 from groovemark.ml.features.file_extractor import FileExtractor, NamedFile
 from groovemark.ml.features.spec import FeatureSpec
 from groovemark.ml.features.tabular import FeatureTable
-from groovemark.ml.models.base import Classifier, Composite, ModelSpec
+from groovemark.ml.models.base import Classifier, Composite
 from groovemark.ml.models.encoded import EncodedClassifier
 
 
@@ -23,9 +23,9 @@ class TrackPrediction:
 
     Attributes:
         key: the caller's name for the file.
-        probabilities: (k,) of the model's labels: the mean over the windows; of a model made of others, the weighted
-            mean of theirs.
-        segments: (w, k) of each window; of a model made of others, the mean of those that look at these windows.
+        probabilities: (k,) of the model's labels: the mean over the windows; of a model made of others, what it makes
+            of the weighted mean of theirs.
+        segments: (w, k) of each window; of a model made of others, those that look at these windows count.
         starts_s: (w,) where in the track each of them begins.
         window_s: how long each is, but for the last one, which may be shorter.
         features: (w, d) of each window of the model's own feature set, as the model saw them.
@@ -89,7 +89,7 @@ def predict_audio(
         on_read=on_read,
     ):
         good = [(key, found) for key, found in chunk if not isinstance(found, AudioRejected)]
-        answers = iter(_classified(good, specs, model.spec, parts))
+        answers = iter(_classified(good, specs, model, parts))
         yield [
             TrackFailure(key, found.reason, found.message) if isinstance(found, AudioRejected) else next(answers)
             for key, found in chunk
@@ -123,7 +123,7 @@ def _parts(model: Classifier) -> list[_Part]:
 def _classified(
     tracks: Sequence[tuple[str, tuple[FileFeatures, ...]]],
     specs: Sequence[FeatureSpec],
-    spec: ModelSpec,
+    model: Classifier,
     parts: Sequence[_Part],
 ) -> list[TrackPrediction]:
     """One call of each part for the windows of all tracks; its answer for a track is the mean over its windows."""
@@ -135,8 +135,9 @@ def _classified(
     }
     main = windows[parts[0].extracted.name]
     features = parts[0].as_taken(main.table)
-    means = np.zeros((len(tracks), len(spec.labels)))
-    segments, weight_of_segments = np.zeros((len(features), len(spec.labels))), 0.0
+    labels = len(model.spec.labels)
+    means = np.zeros((len(tracks), labels))
+    segments, weight_of_segments = np.zeros((len(features), labels)), 0.0
     for part in parts:
         own = windows[part.extracted.name]
         answers = part.model.run(features if part is parts[0] else part.as_taken(own.table))  # (windows of all, k)
@@ -145,6 +146,8 @@ def _classified(
             segments += part.weight * answers
             weight_of_segments += part.weight
     segments /= weight_of_segments
+    if isinstance(model, Composite):
+        means, segments = model.of_means(means), model.of_means(segments)
     cut = parts[0].extracted.audio
     assert cut is not None  # noqa: S101  it was extracted from audio
     return [

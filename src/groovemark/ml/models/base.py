@@ -61,11 +61,14 @@ Raises ModelRejected when the table's spec is not the model's own.
 
 @runtime_checkable
 class Composite(Protocol):
-    """A classifier made of others: a track's answer is the weighted mean of theirs for the track."""
+    """A classifier made of others: a track's answer is made of the weighted mean of theirs for the track."""
 
     @property
     def members(self) -> Sequence[tuple[Classifier, float]]:
         """Each with its weight; the weights sum to 1."""
+
+    def of_means(self, means: NDArray[np.float64], /) -> NDArray[np.float64]:
+        """(n, k) weighted means of the members' answers → (n, k) answers."""
 
 
 BLOCK_ROWS = 4_000

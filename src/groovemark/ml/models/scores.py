@@ -30,6 +30,16 @@ def softmax(scores: Floats) -> Floats:
     return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
+def logarithms(probabilities: Floats) -> Floats:
+    """Finite for 0 as well, of any shape."""
+    return np.asarray(np.log(np.maximum(probabilities, np.finfo(np.float64).tiny)))
+
+
+def tempered(probabilities: Floats, temperature: float) -> Floats:
+    """(n, k) probabilities -> those of their logarithms divided by the temperature: below 1 they are surer."""
+    return probabilities if temperature == 1 else softmax(logarithms(probabilities) / temperature)
+
+
 def sigmoid(scores: Floats) -> Floats:
     """(n, k) scores -> (n, k) probabilities, each for itself."""
     powers = np.exp(scores.clip(-500, 500))

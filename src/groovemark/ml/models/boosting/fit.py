@@ -16,6 +16,7 @@ from groovemark.ml.models.boosting.encode import Encoded, Matrix, fit_encoding
 from groovemark.ml.models.boosting.predictor import make_predictor
 from groovemark.ml.models.boosting.settings import ENCODING_SETTINGS, BoostingSettings
 from groovemark.ml.models.boosting.tree_text import check_trees, compact
+from groovemark.ml.models.held import Held
 from groovemark.ml.training.calibration import fit_temperature
 from groovemark.ml.training.search import Ranges, search
 
@@ -47,6 +48,7 @@ class Fitted:
     member: Member
     encoded: Encoded
     trees: Sequence[str]
+    held: Held
     chosen: Mapping[str, Any]
 
     def probabilities(self, table: FeatureTable) -> Floats:
@@ -96,7 +98,9 @@ def fit(
     values = search(loss, plan.ranges, asdict(plan.settings), trials=plan.trials, report=report)
     settings = plan.settings.changed(values)
     rounds, _ = _best_round(inner, targets, labels, settings)
-    temperature = _inner_temperature(inner, targets, labels, settings, rounds, plan.seeds)
+    scores = np.concatenate([_held_scores(fold, labels, settings, rounds, plan.seeds) for fold in inner])
+    held_rows = [fold.held_rows for fold in inner]
+    temperature = fit_temperature(scores, targets[np.concatenate(held_rows)])
     encoded = fit_encoding(table, targets, labels, settings)
     boosters = (_grow(encoded.matrix, targets, labels, settings, rounds, seed) for seed in plan.seeds)
     trees = [compact(booster.model_to_string()) for booster in boosters]
@@ -105,6 +109,7 @@ def fit(
         member=Member(encoded.encoding, predictors, temperature),
         encoded=encoded,
         trees=trees,
+        held=Held.at(temperature, held_rows, scores),
         chosen={**values, "rounds": rounds, "temperature": round(temperature, 4)},
     )
 
@@ -145,20 +150,11 @@ def _best_round(
     return best + 1, float(losses[best])
 
 
-def _inner_temperature(
-    inner: Sequence[_InnerFold],
-    targets: Integers,
-    labels: int,
-    settings: BoostingSettings,
-    rounds: int,
-    seeds: Sequence[int],
-) -> float:
-    scores, answers = [], []
-    for fold in inner:
-        boosters = [_grow(fold.matrix, fold.targets, labels, settings, rounds, seed) for seed in seeds]
-        scores.append(sum(b.predict(fold.held_matrix, raw_score=True) for b in boosters) / len(boosters))
-        answers.append(targets[fold.held_rows])
-    return fit_temperature(np.concatenate(scores), np.concatenate(answers))
+def _held_scores(
+    fold: _InnerFold, labels: int, settings: BoostingSettings, rounds: int, seeds: Sequence[int]
+) -> Floats:
+    boosters = [_grow(fold.matrix, fold.targets, labels, settings, rounds, seed) for seed in seeds]
+    return np.asarray(sum(b.predict(fold.held_matrix, raw_score=True) for b in boosters) / len(boosters))
 
 
 def _grow(matrix: Matrix, targets: Integers, labels: int, settings: BoostingSettings, rounds: int, seed: int) -> Any:

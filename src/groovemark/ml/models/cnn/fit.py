@@ -18,6 +18,7 @@ from groovemark.ml.features.tabular import FeatureTable
 from groovemark.ml.models.cnn.classifier import Member, probabilities, raw_scores
 from groovemark.ml.models.cnn.network import Network
 from groovemark.ml.models.cnn.settings import CnnSettings
+from groovemark.ml.models.held import Held
 from groovemark.ml.training.augment import augmented, mixed
 from groovemark.ml.training.calibration import fit_temperature
 from groovemark.ml.training.checkpoint import checkpoint_file
@@ -44,6 +45,7 @@ class Fitted:
 
     member: Member
     settings: CnnSettings
+    held: Held
     chosen: Mapping[str, Any]
 
     def probabilities(self, table: FeatureTable) -> Floats:
@@ -83,17 +85,18 @@ def fit(
         raise ConfigurationError(f"cnn takes tensors of frames and bands; {table.spec.name} is none")
     device = torch.device(resolve("auto"))
     teachers = [_Teacher(plan.settings, labels, seed, device, report) for seed in plan.seeds]
-    networks, scores, truth = [], [], []
+    networks, scores, held_rows = [], [], []
     for train, held in folds:
         for teacher in teachers:
             networks.append(teacher.teach(table.tensors[train], targets[train]))
             scores.append(raw_scores(networks[-1], table.tensors[held], device))
-            truth.append(targets[held])
+            held_rows.append(held)
     networks += [teacher.teach(table.tensors, targets) for teacher in teachers]
-    temperature = fit_temperature(np.concatenate(scores), np.concatenate(truth))
+    temperature = fit_temperature(np.concatenate(scores), targets[np.concatenate(held_rows)])
     return Fitted(
         member=Member(networks, temperature),
         settings=plan.settings,
+        held=Held.at(temperature, held_rows, np.concatenate(scores)),
         chosen={"networks": len(networks), "temperature": round(temperature, 4), **card_chosen(device)},
     )
 

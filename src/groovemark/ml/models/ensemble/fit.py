@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +13,13 @@ from groovemark.errors import ConfigurationError
 from groovemark.ml.datasets.joint import JointTable
 from groovemark.ml.features.tabular import FeatureTable
 from groovemark.ml.models import registry
+from groovemark.ml.models.files import TEMPERATURES
+from groovemark.ml.models.held import Held
 from groovemark.ml.models.registry import FAMILIES, resolve
+from groovemark.ml.models.scores import logarithms, tempered
+from groovemark.ml.training.calibration import fit_temperature
 from groovemark.ml.training.config import TrainingConfig
-from groovemark.ml.training.measure import Fitted as FittedMember
+from groovemark.ml.training.measure import Fitted as AnyFitted
 from groovemark.ml.training.search import Ranges
 
 Floats = NDArray[np.float64]
@@ -25,11 +29,26 @@ Folds = Sequence[tuple[Integers, Integers]]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The members' configurations, the plans that their families made of them, and their shares, which sum to 1."""
+    """How an ensemble is made.
+
+    Attributes:
+        members: their configurations.
+        plans: what their families made of these.
+        shares: of each in the mean; they sum to 1.
+        temperature: of the mean; 0 finds it.
+    """
 
     members: tuple[TrainingConfig, ...]
     plans: tuple[Any, ...]
     shares: tuple[float, ...]
+    temperature: float
+
+
+class FittedMember(AnyFitted, Protocol):
+    """What the family of a member returns."""
+
+    @property
+    def held(self) -> Held: ...
 
 
 @dataclass(frozen=True)
@@ -38,38 +57,39 @@ class Fitted:
 
     plan: Plan
     members: Sequence[FittedMember | None]
+    temperature: float
     chosen: Mapping[str, Any]
 
     def probabilities(self, table: FeatureTable) -> Floats:
-        """(n, k) for tracks that no member has seen: the weighted mean of each member's mean over its windows."""
+        """(n, k) for tracks that no member has seen: the weighted mean of each member's mean over its windows, at the
+        temperature."""
         joint = _joint(table)
-        total: Any = 0
-        for member, share, rows, owners in zip(
-            self.members, self.plan.shares, joint.members, joint.owners, strict=True
-        ):
-            if member is not None:
-                answers = member.probabilities(rows)
-                sums = np.zeros((len(joint), answers.shape[1]))
-                np.add.at(sums, owners, answers)
-                total += share * sums / np.bincount(owners, minlength=len(joint))[:, None]
-        return np.asarray(total)
+        answers = [
+            (owners, member.probabilities(rows)) if member is not None else None
+            for member, rows, owners in zip(self.members, joint.members, joint.owners, strict=True)
+        ]
+        return tempered(_mean(answers, self.plan.shares, len(joint)), self.temperature)
 
 
 def make_plan(*, settings: Mapping[str, Any], ranges: Ranges, trials: int, seeds: tuple[int, ...]) -> Plan:
     """A plan for every member.
 
     Args:
-        settings: `members`, their configurations, and perhaps `weights` by name; without, all weigh the same.
+        settings: `members`, their configurations, and perhaps `weights` by name; without, all weigh the same. And the
+            `temperature` of the mean; 0, which it is otherwise, finds it.
         ranges: must be empty: what is searched is the members' own affair.
         trials: the most settings that any member tries.
         seeds: the most boosters, forests or networks of any member.
 
-    Raises ConfigurationError when a weight is of no member, or below 0, or all are 0.
+    Raises ConfigurationError when a weight is of no member, or below 0, or all are 0, or no temperature is one.
     """
     members = settings.get("members", ())
     weights = settings.get("weights", {})
-    if unknown := sorted(set(settings) - {"members", "weights"}):
-        raise ConfigurationError(f"ensemble has no setting '{unknown[0]}'; it has weights")
+    temperature = float(settings.get("temperature", 0.0))
+    if unknown := sorted(set(settings) - {"members", "weights", "temperature"}):
+        raise ConfigurationError(f"ensemble has no setting '{unknown[0]}'; it has temperature, weights")
+    if temperature and not TEMPERATURES[0] <= temperature <= TEMPERATURES[1]:
+        raise ConfigurationError(f"a temperature must be from {TEMPERATURES[0]} to {TEMPERATURES[1]}, or 0 to find it")
     if not members:
         raise ConfigurationError("an ensemble needs members: name their configurations")
     if ranges:
@@ -89,7 +109,7 @@ def make_plan(*, settings: Mapping[str, Any], ranges: Ranges, trials: int, seeds
         )
         for member in members
     )
-    return Plan(tuple(members), plans, tuple((shares / shares.sum()).tolist()))
+    return Plan(tuple(members), plans, tuple((shares / shares.sum()).tolist()), temperature)
 
 
 def fit(
@@ -102,6 +122,9 @@ def fit(
     report: Callable[[str], None] = lambda _: None,
 ) -> Fitted:
     """Fit the members on a JointTable.
+
+    The mean of members that are sure of themselves in different places is too unsure. What makes it as sure as it is
+    right is found on what the members answered for the tracks that their inner folds held out.
 
     Args:
         targets: (n,) label numbers of the tracks.
@@ -122,7 +145,38 @@ def fit(
         member = resolve(FAMILIES[config.family].fit)(rows, targets[owners], labels, inner, own_plan, report=report)
         members.append(member)
         chosen |= {f"{config.name}: {name}": value for name, value in member.chosen.items()}
-    return Fitted(plan, members, chosen)
+    temperature = plan.temperature or find_temperature(members, plan.shares, joint, targets)
+    return Fitted(plan, members, temperature, {**chosen, "temperature": round(temperature, 4)})
+
+
+def find_temperature(
+    members: Sequence[FittedMember | None], shares: Sequence[float], joint: JointTable, targets: Integers
+) -> float:
+    """1 where there is no track that every member has held out."""
+    answers = [
+        (owners[member.held.rows], member.held.answers) if member is not None else None
+        for member, owners in zip(members, joint.owners, strict=True)
+    ]
+    means = _mean(answers, shares, len(joint))
+    held = np.isfinite(means).all(axis=1)
+    return fit_temperature(logarithms(means[held]), targets[held]) if held.any() else 1.0
+
+
+def _mean(answers: Sequence[tuple[Integers, Floats] | None], shares: Sequence[float], tracks: int) -> Floats:
+    """(t, k) weighted means; not a number where a member has no answer for a track.
+
+    Args:
+        answers: of each member that has a share, (m,) which track a row is of, and (m, k) what it answered for the row.
+    """
+    total: Any = 0
+    for one, share in zip(answers, shares, strict=True):
+        if one is not None:
+            owners, rows = one
+            sums = np.zeros((tracks, rows.shape[1]))
+            np.add.at(sums, owners, rows)
+            with np.errstate(invalid="ignore"):
+                total += share * sums / np.bincount(owners, minlength=tracks)[:, None]
+    return np.asarray(total)
 
 
 def _joint(table: FeatureTable) -> JointTable:

@@ -10,7 +10,7 @@ from groovemark.ml.models import registry
 from groovemark.ml.models.base import Classifier, ModelSpec
 from groovemark.ml.models.ensemble.classifier import EnsembleClassifier
 from groovemark.ml.models.ensemble.members import ENSEMBLE_NAME, find_member, manifest_sha256
-from groovemark.ml.models.files import read_json
+from groovemark.ml.models.files import read_json, read_temperature
 
 MEMBERS_MAX = 16
 
@@ -26,11 +26,12 @@ def load(folder: Path, spec: ModelSpec, *, threads: int = 1) -> EnsembleClassifi
     entries = content.get("members") if isinstance(content, dict) else None
     if not isinstance(entries, list) or not 1 <= len(entries) <= MEMBERS_MAX:
         raise ModelRejected(f"{ENSEMBLE_NAME} must list 1 to {MEMBERS_MAX} members")
+    temperature = read_temperature(content, ENSEMBLE_NAME)
     members = [_load_member(folder.parent.parent, entry, spec, threads) for entry in entries]
     first, _ = members[0]
     if first.spec.features.sha256 != spec.features.sha256:
         raise ModelRejected(f"{spec.full_name} must take the features of its first member {first.spec.full_name}")
-    ensemble = EnsembleClassifier(spec, members)
+    ensemble = EnsembleClassifier(spec, members, temperature)
     if ensemble.spec.other_features != spec.other_features:
         raise ModelRejected(f"{spec.full_name} says in its manifest that it takes other features than its members do")
     return ensemble

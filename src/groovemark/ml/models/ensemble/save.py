@@ -6,6 +6,8 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from groovemark.ml.models.ensemble.fit import Fitted
 from groovemark.ml.models.ensemble.members import ENSEMBLE_NAME, manifest_sha256
 
@@ -14,6 +16,7 @@ def save(folder: Path, fitted: Sequence[Fitted]) -> list[str]:
     """Name the installed versions of the members that have a share. Returns the names of the files written.
 
     What was fitted in the rounds of a protocol is not kept: it gave the figures, and the members ship by themselves.
+    Their temperature is the median of those of the rounds, as a round of few tracks may find any.
     """
     plan, root = fitted[0].plan, folder.parent.parent
     entries = []
@@ -22,6 +25,7 @@ def save(folder: Path, fitted: Sequence[Fitted]) -> list[str]:
         if share:
             sha256 = manifest_sha256(root, full_name)
             entries.append({"model": full_name, "weight": share, "manifest_sha256": sha256})
-    text = json.dumps({"members": entries}, indent=1)
+    temperature = float(np.median([one.temperature for one in fitted]))
+    text = json.dumps({"temperature": temperature, "members": entries}, indent=1)
     (folder / ENSEMBLE_NAME).write_text(text + "\n", encoding="utf-8")
     return [ENSEMBLE_NAME]

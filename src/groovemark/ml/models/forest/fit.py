@@ -15,6 +15,7 @@ from groovemark.ml.features.tabular import FeatureTable
 from groovemark.ml.models.forest.classifier import Member, to_matrix
 from groovemark.ml.models.forest.settings import ForestSettings
 from groovemark.ml.models.forest.trees import LEAF, Trees
+from groovemark.ml.models.held import Held
 from groovemark.ml.training.calibration import fit_temperature
 from groovemark.ml.training.search import Objective, Ranges, search
 
@@ -51,6 +52,7 @@ class Fitted:
     """A member with what was chosen for it."""
 
     member: Member
+    held: Held
     chosen: Mapping[str, Any]
 
     def probabilities(self, table: FeatureTable) -> Floats:
@@ -93,12 +95,15 @@ def fit(
     if table.spec.shape:
         raise ConfigurationError(f"forest takes columns; {table.spec.name} is a set of tensors")
     matrix = to_matrix(table)
-    truth = np.concatenate([targets[held] for _, held in folds])
+    inner = [(train, held) for train, held in folds if len(train)]  # small published lists may leave a side nothing
+    held_rows = np.concatenate([np.empty(0, np.int64), *(held for _, held in inner)])
+    truth = targets[held_rows]
 
     def held_answers(values: Mapping[str, Any]) -> Floats:
         settings = plan.settings.changed({"trees": min(plan.settings.trees, SEARCH_TREES), **values})
-        grown = [(_grow(matrix[train], targets[train], settings, plan.seeds[0]), held) for train, held in folds]
-        return np.concatenate([as_trees([forest], labels).probabilities(matrix[held]) for forest, held in grown])
+        grown = [(_grow(matrix[train], targets[train], settings, plan.seeds[0]), held) for train, held in inner]
+        answers = (as_trees([forest], labels).probabilities(matrix[held]) for forest, held in grown)
+        return np.concatenate([np.empty((0, labels)), *answers])
 
     values = search(
         lambda values: _loss(held_answers(values), truth, plan.objective),
@@ -109,11 +114,12 @@ def fit(
         report=report,
     )
     settings = plan.settings.changed(values)
-    temperature = 1.0
-    if settings.calibrated:
-        temperature = fit_temperature(np.log(np.maximum(held_answers(values), LEAST_PROBABILITY)), truth)
+    scores = np.log(np.maximum(held_answers(values), LEAST_PROBABILITY))
+    temperature = fit_temperature(scores, truth) if settings.calibrated and len(truth) else 1.0
+    held = Held.at(temperature, [held_rows], scores)
     forests = [_grow(matrix, targets, settings, seed) for seed in plan.seeds]
-    return Fitted(Member(as_trees(forests, labels), temperature), {**values, "temperature": round(temperature, 4)})
+    member = Member(as_trees(forests, labels), temperature)
+    return Fitted(member, held, {**values, "temperature": round(temperature, 4)})
 
 
 def as_trees(forests: Sequence[Any], labels: int) -> Trees:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from groovemark.errors import ConfigurationError
 from groovemark.ml.features.tabular import FeatureTable
+from groovemark.ml.models.held import Held
 from groovemark.ml.models.kernel.classifier import Member, to_waves
 from groovemark.ml.models.kernel.settings import KernelSettings
 from groovemark.ml.models.scores import Floats, signed_logarithms
@@ -45,6 +46,7 @@ class Fitted:
     """A member with what was chosen for it."""
 
     member: Member
+    held: Held
     chosen: Mapping[str, Any]
 
     def probabilities(self, table: FeatureTable) -> Floats:
@@ -98,9 +100,14 @@ def fit(
         trials=plan.trials,
         report=report,
     )
-    temperature = fit_temperature(held_scores(values), truth)
+    scores = held_scores(values)
+    temperature = fit_temperature(scores, truth)
     member = _solve(table, targets, labels, plan.settings.changed(values), plan.seed)
-    return Fitted(replace(member, temperature=temperature), {**values, "temperature": round(temperature, 4)})
+    return Fitted(
+        member=replace(member, temperature=temperature),
+        held=Held.at(temperature, [held for _, held in inner], scores),
+        chosen={**values, "temperature": round(temperature, 4)},
+    )
 
 
 def _solve(table: FeatureTable, targets: Integers, labels: int, settings: KernelSettings, seed: int) -> Member:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from groovemark.errors import ConfigurationError
 from groovemark.ml.features.tabular import FeatureTable, row_length
+from groovemark.ml.models.held import Held
 from groovemark.ml.models.linear.classifier import Member, to_numbers
 from groovemark.ml.models.linear.settings import LinearSettings
 from groovemark.ml.training.calibration import fit_temperature
@@ -44,6 +45,7 @@ class Fitted:
     """A member with what was chosen for it."""
 
     member: Member
+    held: Held
     chosen: Mapping[str, Any]
 
     def probabilities(self, table: FeatureTable) -> Floats:
@@ -97,9 +99,14 @@ def fit(
         return float((np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(len(truth)), truth]).mean())
 
     values = search(loss, plan.ranges, asdict(plan.settings), trials=plan.trials, report=report)
-    temperature = _temperature(held_scores(values), truth)
-    member = replace(_solve(numbers, targets, labels, plan.settings.changed(values)), temperature=temperature)
-    return Fitted(member, {**values, "temperature": round(temperature, 4)})
+    scores = held_scores(values)
+    temperature = _temperature(scores, truth)
+    member = _solve(numbers, targets, labels, plan.settings.changed(values))
+    return Fitted(
+        member=replace(member, temperature=temperature),
+        held=Held.at(temperature, [held for _, held in inner], scores),
+        chosen={**values, "temperature": round(temperature, 4)},
+    )
 
 
 def _temperature(scores: Floats, targets: Integers) -> float:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from groovemark.errors import ConfigurationError
 from groovemark.ml.encoders.sentences import SentenceEncoder, find_encoder
 from groovemark.ml.features.tabular import FeatureTable
+from groovemark.ml.models.held import Held
 from groovemark.ml.models.scores import Floats
 from groovemark.ml.models.text.classifier import Member, to_inputs
 from groovemark.ml.models.text.settings import TextSettings
@@ -48,6 +49,7 @@ class Fitted:
 
     member: Member
     settings: TextSettings
+    held: Held
     chosen: Mapping[str, Any]
 
     def probabilities(self, table: FeatureTable) -> Floats:
@@ -117,7 +119,12 @@ def fit(
     scores = np.concatenate([held_scores(train, held) for train, held in inner])
     temperature = fit_temperature(scores, truth)
     member = replace(make(np.arange(len(table))), temperature=temperature)
-    return Fitted(member, settings, {**values, "temperature": round(temperature, 4)})
+    return Fitted(
+        member=member,
+        settings=settings,
+        held=Held.at(temperature, [held for _, held in inner], scores),
+        chosen={**values, "temperature": round(temperature, 4)},
+    )
 
 
 class _Remembering:

@@ -17,6 +17,8 @@ from torch.nn import functional
 from groovemark.errors import ConfigurationError, ModelRejected
 from groovemark.ml.features.device import resolve
 from groovemark.ml.features.tabular import FeatureTable
+from groovemark.ml.models.by_fold import teach_by_fold
+from groovemark.ml.models.held import Held
 from groovemark.ml.models.transformer.classifier import Member, ScoringMember, probabilities
 from groovemark.ml.models.transformer.load import read_base
 from groovemark.ml.models.transformer.network import Network
@@ -51,6 +53,7 @@ class Fitted:
 
     member: Member
     settings: TransformerSettings
+    held: Held
     chosen: Mapping[str, Any]
 
     def probabilities(self, table: FeatureTable) -> Floats:
@@ -84,11 +87,7 @@ def fit(
 ) -> Fitted:
     """Fit a member on the table.
 
-    For each seed a network is taught on the inner fold with the most rows to learn from, as the other one has still
-    more. The held-out side gives the temperature and, with patience, the number of epochs; then another network is
-    taught on every row for as long, the learning rate going the same way: squeezed into fewer epochs it would be one
-    that nobody tried. One fold is enough, and none where neither is asked for: networks of this family cost the most to
-    teach.
+    A network for each seed, as `teach_by_fold` makes it; their held-out sides together give the temperature.
 
     Args:
         targets: (n,) label numbers from 0 to labels - 1.
@@ -98,23 +97,20 @@ def fit(
     if len(table.spec.shape) != TENSOR_AXES:
         raise ConfigurationError(f"transformer takes tensors of frames and bands; {table.spec.name} is none")
     device = torch.device(resolve("auto"))
-    networks, epochs, scores, truth = [], [], [], []
-    for seed in plan.seeds:
-        teacher = _Teacher(plan.settings, labels, seed, device, report)
-        last = plan.settings.epochs
-        if plan.settings.patience or not plan.settings.temperature:
-            train, held = max(folds, key=lambda fold: len(fold[0]))
-            first, last = teacher.teach(table.tensors[train], targets[train], held=(table.tensors[held], targets[held]))
-            scores.append(make_scorer(first, "fp32", device)(table.tensors[held]))
-            truth.append(targets[held])
-        networks.append(teacher.teach(table.tensors, targets, stop_after=last)[0])
-        epochs.append(last)
-    temperature = plan.settings.temperature or fit_temperature(np.concatenate(scores), np.concatenate(truth))
+    taught = [
+        teach_by_fold(len(table), labels, folds, plan.settings, teach=teacher.teach, score=teacher.score)
+        for teacher in (
+            _Teacher(table.tensors, targets, labels, plan.settings, seed, device, report) for seed in plan.seeds
+        )
+    ]
+    held, scores = [one.held for one in taught], np.concatenate([one.scores for one in taught])
+    temperature = plan.settings.temperature or fit_temperature(scores, targets[np.concatenate(held)])
     return Fitted(
-        member=Member(networks, temperature),
+        member=Member([one.network for one in taught], temperature),
         settings=plan.settings,
+        held=Held.at(temperature, held, scores),
         chosen={
-            "epochs": " ".join(map(str, epochs)),
+            "epochs": " ".join(str(one.epochs) for one in taught),
             "temperature": round(temperature, 4),
             **card_chosen(device),
         },
@@ -123,46 +119,46 @@ def fit(
 
 @dataclass(frozen=True)
 class _Teacher:
-    """Teaches networks of one seed."""
+    """Teaches networks of one seed on some of the windows."""
 
-    settings: TransformerSettings
+    windows: Windows
+    targets: Integers
     labels: int
+    settings: TransformerSettings
     seed: int
     device: torch.device
     report: Callable[[str], None]
 
-    def teach(
-        self,
-        windows: Windows,
-        targets: Integers,
-        *,
-        held: tuple[Windows, Integers] | None = None,
-        stop_after: int | None = None,
-    ) -> tuple[Network, int]:
-        """A network taught on these windows, and after how many epochs it answers."""
-        settings = self.settings
+    def teach(self, rows: Integers, held: Integers | None, stop_after: int | None) -> tuple[Network, int]:
+        """A network taught on these rows, and after how many epochs it answers."""
+        settings, windows, targets = self.settings, self.windows[rows], self.targets[rows]
+        held_out = () if held is None else (self.windows[held], self.targets[held])
         network = self._first(*windows.shape[1:])
         inputs = torch.from_numpy(windows).to(self.device)
         scale, shift = self._scaling(inputs)
         inputs = inputs * scale + shift
         shares = functional.one_hot(torch.from_numpy(targets).to(self.device), self.labels).float()
 
-        def loss(rows: Tensor, draws: torch.Generator) -> Tensor:
-            changed, answers = mixed(augmented(inputs[rows], settings, draws), shares[rows], settings, draws)
+        def loss(batch: Tensor, draws: torch.Generator) -> Tensor:
+            changed, answers = mixed(augmented(inputs[batch], settings, draws), shares[batch], settings, draws)
             return functional.cross_entropy(network(changed), answers, label_smoothing=settings.label_smoothing)
 
         taught_by = {**asdict(replace(settings, checkpoints="", precision="fp32")), "stop_after": stop_after}
         last = teach(
-            Lesson(network, len(inputs), loss, self._held_loss(network, held, scale, shift)),
+            Lesson(network, len(inputs), loss, self._held_loss(network, held_out, scale, shift)),
             settings.loop(stop_after),
             seed=self.seed,
             checkpoint=checkpoint_file(
-                settings.checkpoints, network, taught_by, self.seed, (windows, targets, *(held or ()))
+                settings.checkpoints, network, taught_by, self.seed, (windows, targets, *held_out)
             ),
             on_epoch=lambda epoch: self.report(f"seed {self.seed}, {len(inputs)} windows: {epoch}"),
         )
         network.take(scale, shift)
         return network, last.number
+
+    def score(self, network: Network, rows: Integers) -> Floats:
+        """(m, k) raw scores of these rows."""
+        return make_scorer(network, "fp32", self.device)(self.windows[rows])
 
     def _scaling(self, inputs: Tensor) -> tuple[float, float]:
         """Windows are taught times the first plus the second: with a mean of 0 and a deviation of 1, or as the base
@@ -191,9 +187,9 @@ class _Teacher:
         return network.to(self.device)
 
     def _held_loss(
-        self, network: Network, held: tuple[Windows, Integers] | None, scale: float, shift: float
+        self, network: Network, held: tuple[Windows, Integers] | tuple[()], scale: float, shift: float
     ) -> Callable[[], float] | None:
-        if held is None or not self.settings.patience:
+        if not held or not self.settings.patience:
             return None
         inputs, targets = (torch.from_numpy(array).to(self.device) for array in held)
         inputs = inputs * scale + shift

@@ -1,0 +1,78 @@
+"""Teaching a network on every row for as long as an inner fold shows to be right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+Integers = NDArray[np.int64]
+Network = TypeVar("Network")
+
+
+class Settings(Protocol):
+    """What a family's settings say about it.
+
+    Attributes:
+        epochs: at most.
+        patience: 0 where all of them are gone through.
+        temperature: 0 where it is to be found.
+    """
+
+    @property
+    def epochs(self) -> int: ...
+    @property
+    def patience(self) -> int: ...
+    @property
+    def temperature(self) -> float: ...
+
+
+@dataclass(frozen=True)
+class Taught(Generic[Network]):
+    """A network that was taught on every row.
+
+    Attributes:
+        epochs: after which it ended.
+        held: (m,) rows that were held out of another one; none where no fold was asked.
+        scores: (m, k) raw scores of that one for them.
+    """
+
+    network: Network
+    epochs: int
+    held: Integers
+    scores: NDArray[np.float64]
+
+
+def teach_by_fold(
+    rows: int,
+    labels: int,
+    folds: Sequence[tuple[Integers, Integers]],
+    settings: Settings,
+    *,
+    teach: Callable[[Integers, Integers | None, int | None], tuple[Network, int]],
+    score: Callable[[Network, Integers], NDArray[np.float64]],
+) -> Taught[Network]:
+    """Teach a network on every row, after another one on the inner fold with the most rows to learn from, as the first
+    has still more.
+
+    The held-out side gives the scores for a temperature and, with patience, the number of epochs; then the learning
+    rate goes the same way: squeezed into fewer epochs it would be one that nobody tried. One fold is enough, and none
+    where neither is asked for: networks cost the most to teach.
+
+    Args:
+        folds: inner (train, held-out) row numbers.
+        teach: takes the rows to learn from, those held out, and after how many epochs to stop; gives the network, and
+            after how many it answers.
+        score: (m, k) raw scores of rows.
+    """
+    last = settings.epochs
+    held, scores = np.empty(0, np.int64), np.empty((0, labels))
+    if settings.patience or not settings.temperature:
+        train, held = max(folds, key=lambda fold: len(fold[0]))
+        first, last = teach(train, held, None)
+        scores = score(first, held)
+    network, _ = teach(np.arange(rows), None, last)
+    return Taught(network, last, held, scores)
