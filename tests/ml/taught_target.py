@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from groovemark.ml.features.sets import AST_FBANK_3S, ECHONEST_155, MFCC_SEGMENTS
+from groovemark.ml.features.sets import AST_FBANK_3S, ECHONEST_155, MFCC_SEGMENTS, WAVEFORM_10S
 from groovemark.ml.features.tabular import FeatureTable
 from groovemark.ml.models.registry import FAMILIES, resolve
 
@@ -31,7 +31,9 @@ SETTINGS = {
         "time_stride": 64,
         "temperature": 1.0,
     },
+    "waveform": {},
 }
+SPECS = {"cnn": MFCC_SEGMENTS, "transformer": AST_FBANK_3S, "waveform": WAVEFORM_10S}
 WORDS = ("river hill song", "night blood iron", "baby dance love")
 TARGETS = np.arange(24) % 3
 
@@ -41,9 +43,9 @@ def table_of(family: str) -> FeatureTable:
     if family == "text":
         texts = {name: [WORDS[target] for target in TARGETS] for name in ("title", "tags")}
         return FeatureTable(ECHONEST_155, np.zeros((24, len(ECHONEST_155.numeric_names))), texts)
-    spec = MFCC_SEGMENTS if family == "cnn" else AST_FBANK_3S
+    spec = SPECS[family]
     noise = np.random.default_rng(0).normal(size=(24, *spec.window_shape))
-    return FeatureTable.of_windows(spec, noise + TARGETS[:, None, None])
+    return FeatureTable.of_windows(spec, noise + TARGETS.reshape(-1, *[1] * len(spec.window_shape)))
 
 
 def taught(family: str, folder: Path, report: Callable[[str], None], **settings: object) -> None:

@@ -26,7 +26,7 @@ def train(
         typer.Option(
             file_okay=False,
             help="Keep the standing of every network in this folder, and go on from there; remove it afterwards. For "
-            "the families cnn, text (where it tunes its encoder) and transformer, and ensembles with one of them.",
+            "the families cnn, text (where it tunes its encoder), transformer and waveform, and ensembles with one.",
         ),
     ] = None,
     track: Annotated[

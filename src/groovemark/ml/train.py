@@ -227,6 +227,8 @@ def train(
     """
     if not is_safe_name(config.name) or not is_safe_name(config.version):
         raise ConfigurationError(f"'{config.name}' and '{config.version}' must be plain names")
+    if _family(config).is_one and config.ship != "all":
+        raise ConfigurationError(f"an artifact of the family {config.family} holds one network: set ship = 'all'")
     dataset = read_dataset(config, data, folder.parent, report=report, progress=progress)
     for member in config.members:  # before hours are spent on figures
         full_name = f"{member.name}@{member.version}"

@@ -12,9 +12,8 @@ import numpy as np
 import pytest
 import soundfile
 from sounds import synthesize
-from tiny_data import tiny_config
 from typer.testing import CliRunner
-from waveform_checkpoints import LABELS, MODEL_TYPES, original_scores, save_checkpoint
+from waveform_checkpoints import LABELS, MODEL_TYPES, import_small, original_scores, save_checkpoint
 
 from groovemark.cli import app
 from groovemark.errors import ConfigurationError, ModelRejected, ModelUnavailable
@@ -28,14 +27,11 @@ from groovemark.ml.models.transformer.fit import fit, make_plan
 from groovemark.ml.models.transformer.load import read_base
 from groovemark.ml.models.waveform.load import load
 from groovemark.ml.predict import TrackPrediction, predict_audio
-from groovemark.ml.train import train
 
 
 @pytest.fixture(scope="module", params=MODEL_TYPES)
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("model")
-    import_checkpoint(root, str(save_checkpoint(root / "checkpoint", request.param)), name="heard")
-    return root / "heard" / "1"
+    return import_small(tmp_path_factory.mktemp("model"), request.param)
 
 
 @pytest.fixture(scope="module")
@@ -124,11 +120,7 @@ def test_a_checkpoint_imported_from_the_command_line_answers_for_a_track_with_a_
     assert model.spec.labels == LABELS
 
 
-def test_training_refuses_the_family_its_features_and_such_a_base(
-    folder: Path, tiny_data: Path, tmp_path: Path
-) -> None:
-    with pytest.raises(ConfigurationError, match=r"'waveform' is imported, not trained"):
-        train(tiny_config("gtzan", family="waveform"), tiny_data, tmp_path, command="test", report=lambda _: None)
+def test_a_spectrogram_transformer_takes_neither_such_a_base_nor_such_windows(folder: Path) -> None:
     with pytest.raises(ModelRejected, match=r"heard@1 is of the family waveform, not transformer"):
         read_base(folder)
     plan = make_plan(settings={}, ranges={}, trials=0, seeds=(0,))

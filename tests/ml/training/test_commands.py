@@ -77,7 +77,7 @@ def test_checkpoints_of_what_is_not_taught_in_epochs_are_refused_before_anything
     assert result.exit_code == 1
     assert result.stderr == (
         f"groovemark: nothing of the family {family} is taught in epochs: leave --checkpoints out, which is for cnn, "
-        "text, transformer\n"
+        "text, transformer, waveform\n"
     )
 
 

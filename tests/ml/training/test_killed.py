@@ -8,17 +8,23 @@ import re
 import signal
 import subprocess
 import sys
+from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
 
 import pytest
 import taught_target
 from tiny_encoder import needs_text_libraries, write_tiny_encoder
+from waveform_checkpoints import import_small
 
 import groovemark.ml.models
 from groovemark.ml.models.registry import FAMILIES
 
 TAUGHT_IN_EPOCHS = [name for name, family in FAMILIES.items() if family.keeps_checkpoints]
+NEEDED = {
+    "text": needs_text_libraries,
+    "waveform": pytest.mark.skipif(find_spec("transformers") is None, reason="needs transformers"),
+}
 EPOCHS = 12
 
 
@@ -64,13 +70,13 @@ def test_a_process_killed_in_mid_training_goes_on_where_it_was_and_ends_with_the
     assert contents(Path("resumed")) == contents(Path("whole"))
 
 
-@pytest.mark.parametrize(
-    "family", [pytest.param(name, marks=needs_text_libraries if name == "text" else ()) for name in TAUGHT_IN_EPOCHS]
-)
+@pytest.mark.parametrize("family", [pytest.param(name, marks=NEEDED.get(name, ())) for name in TAUGHT_IN_EPOCHS])
 def test_a_fit_broken_off_in_its_second_network_goes_on_there(family: str, tmp_path: Path) -> None:
     settings: dict[str, object] = {"epochs": 3}
     if family == "text":
         settings["encoder"] = str(write_tiny_encoder(tmp_path / "encoder"))
+    if family == "waveform":
+        settings["base"] = str(import_small(tmp_path, "hubert"))
     if family == "transformer":
         settings["temperature"] = 0.0  # which takes a network of the inner fold
     whole: list[str] = []

@@ -39,6 +39,7 @@ class Family:
         keeps_checkpoints: whether it has the setting `checkpoints`, a folder for the standing of what is taught in
             epochs.
         objectives: of a search of its settings.
+        is_one: whether an artifact holds the model of one fit alone, and not several.
         searches_at_random: whether a search draws settings at random; if not, it learns from those it has tried.
 
     `plan`, `fit` and `save` are empty for a family that is not trained here.
@@ -55,6 +56,7 @@ class Family:
     keeps_checkpoints: bool = False
     objectives: tuple[Objective, ...] = ("log_loss",)
     searches_at_random: bool = False
+    is_one: bool = False
 
 
 FAMILIES: Mapping[str, Family] = {
@@ -118,6 +120,9 @@ FAMILIES: Mapping[str, Family] = {
     ),
     "waveform": Family(
         load="groovemark.ml.models.waveform.load:load",
+        plan="groovemark.ml.models.waveform.fit:make_plan",
+        fit="groovemark.ml.models.waveform.fit:fit",
+        save="groovemark.ml.models.waveform.save:save",
         architectures=(
             "HubertForSequenceClassification",
             "Wav2Vec2ForSequenceClassification",
@@ -126,6 +131,8 @@ FAMILIES: Mapping[str, Family] = {
         read_checkpoint="groovemark.ml.models.waveform.checkpoint:read_checkpoint",
         takes_torch=True,
         takes_transformers=True,
+        keeps_checkpoints=True,
+        is_one=True,
     ),
 }
 

@@ -8,7 +8,7 @@ and asks no network.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -45,6 +45,11 @@ def make_network(shape: WaveformShape, labels: int) -> nn.Module:
     return network
 
 
+def head(network: nn.Module) -> nn.Linear:
+    """The last layer."""
+    return cast("nn.Linear", network.classifier)
+
+
 def count_parameters(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
 
@@ -65,6 +70,17 @@ def new_name(name: str) -> str | None:
 def fill(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     """Take these weights, every one that `shapes` names."""
     network.load_state_dict(dict(tensors), assign=True)
+
+
+def freeze(network: nn.Module, blocks: int) -> None:
+    """Keep as they are the convolutions and what projects their frames, and with so many of the first blocks what adds
+    the frames' places."""
+    heard = cast("Any", network).base_model
+    encoder = heard.encoder
+    first = [encoder.pos_conv_embed, *encoder.layers[:blocks]] if blocks else []
+    for module in (heard.feature_extractor, heard.feature_projection, *first):
+        module.requires_grad_(False)
+    cast("Any", network).freeze_feature_encoder()  # which would ask for gradients of what it makes
 
 
 def fold(network: nn.Module) -> None:

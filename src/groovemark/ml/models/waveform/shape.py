@@ -36,8 +36,9 @@ _FIXED = {
     "adapter_attn_dim": None,
     "conv_pos_batch_norm": False,
 }
-NOT_TAUGHT = {"mask_time_prob": 0.0, "mask_feature_prob": 0.0}
-"""Nothing is masked: that is for training, and takes a tensor of its own."""
+NOT_TAUGHT = {"mask_time_prob": 0.0, "mask_feature_prob": 0.0, "layerdrop": 0.0}
+"""Nothing is masked, which takes a tensor of its own, and no block is left out, of which a weighted sum over all blocks
+knows nothing: both are for those who teach such networks from scratch."""
 _NORMS = ("group", "layer")
 _EPSILONS = (0.0, 1e-3)
 FRAMES_MAX = 1000

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 import torch
 
+from groovemark.ml.models.importing import import_checkpoint
+
 MODEL_TYPES = ("hubert", "wav2vec2", "wavlm")
 LABELS = ("Blues", "Jazz", "Techno")
 PLACES = {"Techno": 0, "Blues": 1, "Jazz": 2}
@@ -55,6 +57,12 @@ def save_checkpoint(folder: Path, model_type: str, *, do_normalize: bool = True,
     made.save_pretrained(folder)
     transformers.Wav2Vec2FeatureExtractor(do_normalize=do_normalize).save_pretrained(folder)
     return folder
+
+
+def import_small(root: Path, model_type: str, **changes: object) -> Path:
+    """The folder of the artifact `heard`, made of such a checkpoint."""
+    import_checkpoint(root, str(save_checkpoint(root / "checkpoint", model_type, **changes)), name="heard")
+    return root / "heard" / "1"
 
 
 def original_scores(folder: Path, windows: np.ndarray) -> torch.Tensor:
