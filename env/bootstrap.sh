@@ -61,6 +61,6 @@ if [ -n "${TORCH_INDEX_URL:-}" ]; then
 elif ! holds_torch && [ "$(uname -s)" = Linux ] && ! command -v nvidia-smi >/dev/null 2>&1; then
   install --torch-backend=cpu "$torch" || echo "groovemark: no CPU build of torch within reach; taking the index's default build" >&2
 fi
-install -r requirements.lock.txt -e '.[torch,train,s3,transformer,text,onnx,tracking]'
+install -r requirements.lock.txt -e '.[torch,train,s3,transformer,text,openvino,tracking]'
 .venv/bin/uv pip check --quiet
 printf %s "$stamp" > .venv/.stamp

@@ -147,7 +147,9 @@ def _classified(
             weight_of_segments += part.weight
     segments /= weight_of_segments
     if isinstance(model, Composite):
-        means, segments = model.of_means(means), model.of_means(segments)
+        means = model.of_means(means)
+        if all(windows[part.extracted.name] is main for part in parts):  # else it is another mean than the tracks'
+            segments = model.of_means(segments)
     cut = parts[0].extracted.audio
     assert cut is not None  # noqa: S101  it was extracted from audio
     return [

@@ -137,11 +137,12 @@ def measure_protocols(
     """
     protocol = config.protocol
     names = protocol_names(dataset, protocol)
+    kept = "" if config.ship == "all" else names[0]
     fit_round = _fitter(config, dataset, report, progress)
     integrity = asdict(check(dataset))
     report(f"{dataset.name}: " + ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in integrity.items()))
     honest = [
-        _measure_honest(config, dataset, name, fit_round, protocol.seeds, report)
+        _measure_honest(config, dataset, name, fit_round, protocol.seeds, report, keeps_models=name == kept)
         for name in (names[:1] if headline_only else names)
     ]
     careless = measure(
@@ -179,9 +180,17 @@ def _measure_honest(
     fit_round: Callable[[Round, int], Fitted],
     seeds: tuple[int, ...],
     report: Report,
+    *,
+    keeps_models: bool = False,
 ) -> Measured:
     return measure(
-        name, dataset, lambda seed: honest_rounds(dataset, config.protocol, name, seed), fit_round, seeds, report
+        name,
+        dataset,
+        lambda seed: honest_rounds(dataset, config.protocol, name, seed),
+        fit_round,
+        seeds,
+        report,
+        keeps_models=keeps_models,
     )
 
 
@@ -190,12 +199,15 @@ def evaluate(config: TrainingConfig, dataset: Dataset, report: Report, progress:
 
     Returns the findings and the headline protocol's models.
     """
+    variants = [
+        (one, _fitter(config, dataset, report, progress, trials=one.trials, changes=one.settings, bag=1))
+        for one in (Variant("base"), *config.variants)
+    ]
     measured, careless = measure_protocols(config, dataset, report, progress=progress)
     headline = measured[0]
     tried = []
-    for variant in (Variant("base"), *config.variants):
+    for variant, fit_round in variants:
         report(f"variant: {variant.name}")
-        fit_round = _fitter(config, dataset, report, progress, trials=variant.trials, changes=variant.settings, bag=1)
         first = config.protocol.seeds[:1]
         scored = _measure_honest(config, dataset, headline.scored.name, fit_round, first, report).scored
         tried.append(Scored(variant.name, scored.tracks, scored.figures))
@@ -204,7 +216,7 @@ def evaluate(config: TrainingConfig, dataset: Dataset, report: Report, progress:
         careless=careless.scored,
         variants=tried,
         labels=per_label(headline.runs, dataset.labels),
-        chosen=[fitted.chosen for fitted in headline.first_seed],
+        chosen=headline.chosen,
         integrity=check(dataset),
     )
     return findings, headline

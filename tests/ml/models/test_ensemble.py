@@ -25,7 +25,8 @@ from groovemark.ml.models import registry
 from groovemark.ml.models.artifact import read_manifest, write_manifest
 from groovemark.ml.models.base import ModelSpec
 from groovemark.ml.models.ensemble.classifier import EnsembleClassifier
-from groovemark.ml.models.ensemble.fit import find_temperature, fit, make_plan
+from groovemark.ml.models.ensemble.fit import Fitted, find_temperature, fit, make_plan
+from groovemark.ml.models.ensemble.save import save
 from groovemark.ml.models.held import Held
 from groovemark.ml.predict import predict_audio
 from groovemark.ml.train import keep_checkpoints, read_dataset, train
@@ -187,6 +188,7 @@ def test_training_asks_for_the_members_before_it_takes_any_figure(tiny_data: Pat
         ({"weights": {"tiny-forest": -1.0}}, "below 0"),
         ({"weights": {"tiny-forest": 0.0}}, "above it"),
         ({"temperature": -1.0}, "a temperature must be from"),
+        ({"temperature": "1"}, "a temperature must be from"),
         ({"trees": 3}, "no setting 'trees'"),
     ],
 )
@@ -320,13 +322,25 @@ def test_a_mean_is_as_sure_of_itself_as_it_is_right_on_tracks_that_were_held_out
     assert log_loss(answers[0.0], truth) < log_loss(answers[1.0], truth)
 
 
-def test_where_no_track_was_held_out_the_mean_stays_as_it_is(tiny_data: Path) -> None:
+def test_rounds_that_found_no_temperature_have_no_part_in_the_one_that_ships(root: Path, tmp_path: Path) -> None:
+    """They counted as having found 1."""
+    plan = make_plan(settings={"members": member_configs()}, ranges={}, trials=0, seeds=(0,))
+    for name in WEIGHTS:
+        shutil.copytree(root / name, tmp_path / name)
+    for found, shipped in (([None, 0.5, 0.7], 0.6), ([None], 1.0)):
+        folder = tmp_path / "both" / str(shipped)
+        folder.mkdir(parents=True)
+        save(folder, [Fitted(plan, (), temperature, {}) for temperature in found])
+        assert json.loads((folder / "ensemble.json").read_text())["temperature"] == pytest.approx(shipped)
+
+
+def test_where_no_track_was_held_out_of_all_members_no_temperature_is_found(tiny_data: Path) -> None:
     dataset = read_dataset(ensemble_config(), tiny_data, tiny_data)
     joint = dataset.table
     nothing = Held(np.empty(0, np.int64), np.empty((0, len(dataset.labels))))
     member = SimpleNamespace(held=nothing)
     assert isinstance(joint, JointTable)
-    assert find_temperature([member, member], (0.5, 0.5), joint, dataset.targets) == 1
+    assert find_temperature([member, member], (0.5, 0.5), joint, dataset.targets) is None
 
 
 class Fixed:
@@ -354,10 +368,14 @@ def test_file_is_answered_by_members_that_take_different_sets_of_it(monkeypatch:
         files = [NamedFile("a", Path("/music/0-1")), NamedFile("b", Path("/music/bad"))]
         good, bad = chain.from_iterable(predict_audio(files, ensemble, extractor))
     np.testing.assert_allclose(good.probabilities, [0.49 / 0.58, 0.09 / 0.58], atol=1e-6)
-    # Of the member whose features are shown.
-    np.testing.assert_allclose(good.segments, [[0.81 / 0.82, 0.01 / 0.82]], atol=1e-6)
+    # Of the member whose features are shown, and as it answers: the temperature is that of another mean.
+    np.testing.assert_allclose(good.segments, [[0.9, 0.1]], atol=1e-6)
     assert (good.features.spec, len(good.features)) == (FMA_42, 1)
     assert (one.rows, other.rows) == ([1], [2])
     assert bad.reason == "undecodable"
     with pytest.raises(ModelRejected, match="audio alone"):
         ensemble.run(good.features)
+    alike = EnsembleClassifier(spec, [(one, 3), (Fixed(FMA_42, 0.1), 1)], temperature=0.5)
+    with FileExtractor(Sandbox("slow_target:run")) as extractor:
+        ((good,),) = predict_audio([NamedFile("a", Path("/music/0-1"))], alike, extractor)
+    np.testing.assert_allclose(good.segments, [[0.49 / 0.58, 0.09 / 0.58]], atol=1e-6)

@@ -148,6 +148,38 @@ def test_a_window_scores_the_same_alone_and_among_others_and_nearly_the_same_in_
     assert precision == "fp32" or (together != model.run(dataset.table)).any()
 
 
+def test_a_temperature_may_be_a_whole_number(dataset: Dataset, tmp_path: Path) -> None:
+    """It was written as one, and the artifact could never be loaded."""
+    save(tmp_path, [fitted(dataset, temperature=2)])
+    assert type(json.loads((tmp_path / "transformer.json").read_text())["members"][0]["temperature"]) is float
+
+
+def test_a_model_in_int8_is_unavailable_where_openvino_is_missing_and_not_broken(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Workers offered it, and every batch failed."""
+    copy = Path(shutil.copytree(folder, tmp_path / "copy"))
+    _edit(copy / "transformer.json", precision="int8")
+    manifest = read_manifest(copy)
+    write_manifest(copy, replace(manifest, files=describe_files(copy, manifest.files)))
+    registry.load(copy).close()
+    monkeypatch.setattr(later, "find_spec", lambda name: None if name == "openvino" else find_spec(name))
+    with pytest.raises(ModelUnavailable, match=r"tiny-gtzan-audio@1 needs openvino: pip install '\.\[openvino\]'"):
+        registry.load(copy)
+
+
+def test_a_variant_that_cannot_be_is_refused_before_anything_is_taught(tiny_audio: Path, tmp_path: Path) -> None:
+    """It was when all protocols had been gone through."""
+    config = tiny_config(
+        "gtzan-audio", family="transformer", features="ast-fbank-3s", settings=SETTINGS, search=SearchConfig(), bag=1,
+        variants=(Variant("fp8", {"precision": "fp8"}),),
+    )  # fmt: skip
+    lines: list[str] = []
+    with pytest.raises(ConfigurationError, match="precision must be one of"):
+        train(config, tiny_audio, tmp_path / "tiny", command="test", report=lines.append)
+    assert not [line for line in lines if "epoch" in line]
+
+
 def test_the_same_seed_writes_the_same_bytes_and_another_seed_others(dataset: Dataset, tmp_path: Path) -> None:
     contents = []
     for number, seed in enumerate((0, 0, 1)):
@@ -269,6 +301,12 @@ def test_a_configuration_names_its_base_by_name_and_version(tmp_path: Path) -> N
     path.write_text(text.replace("old@1", "old@2"))
     with pytest.raises(ConfigurationError, match="base must be the name@version of a model"):
         read_config(path)
+    path.write_text(text.replace("frozen = 1", 'base = "old@1"'))
+    with pytest.raises(ConfigurationError, match=r"base is an entry beside the family, and none of \[settings\]"):
+        read_config(path)
+    path.write_text(text.replace("bag = 1", "bag = 0"))
+    with pytest.raises(ConfigurationError, match="bag must be 1 or more"):
+        read_config(path)
 
 
 def test_what_cannot_be_taught_is_refused_before_anything_is_learned(dataset: Dataset, tmp_path: Path) -> None:
@@ -280,6 +318,10 @@ def test_what_cannot_be_taught_is_refused_before_anything_is_learned(dataset: Da
     for changes, message in (
         ({"layers": 3}, "no setting 'layers'"),
         ({"precision": "fp8"}, "precision must be one of fp32, bf16, int8"),
+        ({"temperature": 0.001}, "a temperature must be from 0.01 to 100.0, or 0 to find it"),
+        ({"epochs": 0}, "epochs must be 1 or more"),
+        ({"frozen": 3}, "frozen must be at most 2: the network has no more blocks"),
+        ({"hidden_size": 16.5}, "the setting hidden_size of transformer must be a whole number"),
         ({"patch_size": 200}, "patch_size"),
         ({"num_attention_heads": 3}, "must divide hidden_size"),
     ):

@@ -20,11 +20,24 @@ from groovemark.ml.features.tabular import FeatureTable
 from groovemark.ml.models import registry
 from groovemark.ml.models.base import ModelSpec
 from groovemark.ml.models.waveform.fit import Fitted, fit, make_plan
-from groovemark.ml.models.waveform.load import load
+from groovemark.ml.models.waveform.load import load, read_base
+from groovemark.ml.models.waveform.network import freeze
 from groovemark.ml.models.waveform.save import save
 from groovemark.ml.train import train
 from groovemark.ml.training.config import SearchConfig
 
+WRONG = [
+    ({"temperature": -1.0}, "a temperature must be from 0.01 to 100.0, or 0 to find it"),
+    ({"temperature": float("nan")}, "the setting temperature of waveform must be a number"),
+    ({"temperature": "1"}, "the setting temperature of waveform must be a number"),
+    ({"frozen": -1}, "frozen must be 0 or more"),
+    ({"frozen": True}, "the setting frozen of waveform must be a whole number"),
+    ({"epochs": 0}, "epochs must be 1 or more"),
+    ({"patience": -1}, "patience must be 0 or more"),
+    ({"batch_size": 0}, "batch_size must be 1 or more"),
+    ({"learning_rate": "5e-5"}, "the setting learning_rate of waveform must be a number"),
+    ({"learning_rate": 0}, "learning_rate must be above 0"),
+]
 TARGETS = np.arange(12) % 2
 HALVES = [(np.arange(6), np.arange(6, 12)), (np.arange(6, 12), np.arange(6))]
 
@@ -85,11 +98,39 @@ def test_what_is_frozen_stays_as_the_base_has_it_and_all_else_moves(
         fitted(base, table, frozen=frozen).network.network.state_dict(),
     )
     always = ("hubert.feature_extractor.", "hubert.feature_projection.")
-    kept = (*always, "hubert.encoder.pos_conv_embed.", "hubert.encoder.layers.0.") if frozen else always
+    before_it = ("hubert.encoder.pos_conv_embed.", "hubert.encoder.layer_norm.", "hubert.encoder.layers.0.")
+    kept = (*always, *before_it) if frozen else always
     assert set(before) == set(after)
     for name, tensor in before.items():
         if not name.startswith("classifier."):
             assert torch.equal(tensor, after[name]) == name.startswith(kept), name
+
+
+@pytest.mark.parametrize("changes", [{}, LARGE], ids=["base", "large"])
+@pytest.mark.parametrize("model_type", MODEL_TYPES)
+def test_nothing_goes_back_through_frozen_blocks(
+    model_type: str, changes: dict[str, object], table: FeatureTable, tmp_path: Path
+) -> None:
+    """The norm before the first block was taught, and gradients went through every block to reach it."""
+    loaded = read_base(import_small(tmp_path, model_type, **changes))
+    freeze(loaded.network, 1)
+    heard: list[torch.Tensor] = []
+    block = loaded.network.base_model.encoder.layers[0]
+    block.register_forward_hook(lambda _module, _inputs, outputs: heard.append(outputs[0]))
+    loaded.network.train()(torch.from_numpy(table.tensors[:1]))
+    assert not heard[0].requires_grad
+
+
+def test_training_on_windows_as_they_are_does_not_go_on_from_one_on_windows_that_are_normalised(
+    table: FeatureTable, tmp_path: Path
+) -> None:
+    """A checkpoint of the base before it was corrected was taken up, done, and nothing was taught."""
+    lines: list[str] = []
+    for number, do_normalize in enumerate((True, False)):
+        (tmp_path / str(number)).mkdir()
+        base = import_small(tmp_path / str(number), "hubert", do_normalize=do_normalize)
+        fitted(base, table, lines.append, checkpoints=str(tmp_path))
+    assert len(lines) == 2
 
 
 def test_patience_stops_where_the_held_out_fold_is_answered_best(table: FeatureTable, tmp_path: Path) -> None:
@@ -124,7 +165,8 @@ def test_a_whole_training_says_whose_the_base_is(tiny_audio: Path, tmp_path: Pat
 def test_what_cannot_be_taught_is_refused_before_anything_is_learned(tiny_audio: Path, tmp_path: Path) -> None:
     base = import_small(tmp_path, "hubert")
     for settings, seeds, message in (
-        ({}, (0,), "is fine-tuned: name an imported model"),
+        ({}, (0,), "is fine-tuned: name a model beside the family"),
+        *(({"base": str(base), **wrong}, (0,), message) for wrong, message in WRONG),
         ({"base": str(base)}, (0, 1), "one network: set bag = 1"),
         ({"base": str(base), "precision": "int8"}, (0,), "precision must be one of fp32, bf16"),
         ({"base": str(base), "hidden_size": 3}, (0,), "no setting 'hidden_size'"),
@@ -135,6 +177,8 @@ def test_what_cannot_be_taught_is_refused_before_anything_is_learned(tiny_audio:
         make_plan(settings={"base": str(base)}, ranges={"noise": (0.1, 0.5)}, trials=2, seeds=(0,))
     with pytest.raises(ConfigurationError, match="takes waveform-10s, not ast-fbank-3s"):
         fitted(base, FeatureTable.of_windows(AST_FBANK_3S, np.zeros((12, *AST_FBANK_3S.shape))))
+    with pytest.raises(ConfigurationError, match="frozen must be at most 2"):
+        fitted(base, FeatureTable.of_windows(WAVEFORM_10S, np.zeros((12, 160_000))), frozen=3)
     with pytest.raises(ModelRejected, match=r"manifest\.json"):
         fitted(tmp_path, FeatureTable.of_windows(WAVEFORM_10S, np.zeros((12, 160_000))))
     config = tiny_config(

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+from groovemark.errors import ConfigurationError
+from groovemark.ml.models.changing import require_temperature
 
 Integers = NDArray[np.int64]
 Network = TypeVar("Network")
@@ -17,17 +21,40 @@ class Settings(Protocol):
     """What a family's settings say about it.
 
     Attributes:
+        frozen: so many of the first blocks stay as they are.
         epochs: at most.
         patience: 0 where all of them are gone through.
         temperature: 0 where it is to be found.
     """
 
     @property
+    def frozen(self) -> int: ...
+    @property
     def epochs(self) -> int: ...
+    @property
+    def batch_size(self) -> int: ...
+    @property
+    def learning_rate(self) -> float: ...
     @property
     def patience(self) -> int: ...
     @property
     def temperature(self) -> float: ...
+
+
+def require_teachable(settings: Settings) -> None:
+    """Raises ConfigurationError for settings by which nothing can be taught."""
+    for name, least in (("epochs", 1), ("batch_size", 1), ("patience", 0), ("frozen", 0)):
+        if getattr(settings, name) < least:
+            raise ConfigurationError(f"{name} must be {least} or more")
+    if not 0 < settings.learning_rate < math.inf:
+        raise ConfigurationError("learning_rate must be above 0")
+    require_temperature(settings.temperature)
+
+
+def require_blocks(blocks: int, frozen: int) -> None:
+    """Raises ConfigurationError where more are to stay as they are than there are."""
+    if frozen > blocks:
+        raise ConfigurationError(f"frozen must be at most {blocks}: the network has no more blocks")
 
 
 @dataclass(frozen=True)

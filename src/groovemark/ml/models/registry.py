@@ -53,6 +53,7 @@ class Family:
     read_checkpoint: str = ""
     takes_torch: bool = False
     takes_transformers: bool = False
+    require: str = ""
     keeps_checkpoints: bool = False
     objectives: tuple[Objective, ...] = ("log_loss",)
     searches_at_random: bool = False
@@ -115,6 +116,7 @@ FAMILIES: Mapping[str, Family] = {
         save="groovemark.ml.models.transformer.save:save",
         architectures=("ASTForAudioClassification",),
         read_checkpoint="groovemark.ml.models.transformer.checkpoint:read_checkpoint",
+        require="groovemark.ml.models.transformer.needs:require",
         takes_torch=True,
         keeps_checkpoints=True,
     ),
@@ -218,6 +220,8 @@ def load(folder: Path, *, threads: int = 1) -> Classifier:
         require_libraries(spec, ("torch", "safetensors"), extra="torch")
         if family.takes_transformers:
             require_libraries(spec, ("transformers",), extra="transformer")
+        if family.require:
+            resolve(family.require)(folder, spec)
         return LaterClassifier(spec, load_now)
     model = load_now()
     if spec.features.encoding is None:

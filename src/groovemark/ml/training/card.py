@@ -148,10 +148,10 @@ def _shipped_text(config: TrainingConfig, rows: int) -> str:
     if config.ship == "members":
         names = ", ".join(f"{member.name}@{member.version}" for member in config.members)
         return (
-            f"The names of its members ({names}) and how much each counts; the members ship by themselves, as their "
-            f"own cards say. The figures above are those of members fitted anew in every round, on {rows} tracks in "
-            "all, none of which they were scored on. A member that is trained again is another one: then this is to "
-            "be trained again as well."
+            f"The names of its members ({names}), how much each counts, and the temperature of their mean, the median "
+            "of those of the rounds above; the members ship by themselves, as their own cards say. The figures above "
+            f"are those of members fitted anew in every round, on {rows} tracks in all, none of which they were scored "
+            "on. A member that is trained again is another one: then this is to be trained again as well."
         )
     if config.ship == "folds":
         return (

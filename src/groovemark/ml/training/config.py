@@ -106,9 +106,7 @@ def read_config(path: Path) -> TrainingConfig:
         raise ConfigurationError(f"{path} is not TOML: {error}") from error
     try:
         content["members"] = [_read_member(path, name) for name in content.get("members", ())]
-        if base := content.get("base"):
-            content.setdefault("settings", {})["base"] = str(_find_base(path.parent.parent, base))
-        return _parse(content)
+        return _parse(content, base=_find_base(path.parent.parent, content))
     except ConfigurationError as error:
         raise ConfigurationError(f"{path}: {error.message}") from error
 
@@ -120,15 +118,22 @@ def _read_member(path: Path, name: object) -> TrainingConfig:
     return member
 
 
-def _find_base(models: Path, full_name: object) -> Path:
-    name, _, version = str(full_name).partition("@")
+def _find_base(models: Path, content: Mapping[str, Any]) -> dict[str, str]:
+    """As the setting that the entry `base` becomes, where there is one."""
+    if "base" in content.get("settings", ()):
+        raise ConfigurationError("base is an entry beside the family, and none of [settings]")
+    if not content.get("base"):
+        return {}
+    name, _, version = str(content["base"]).partition("@")
     folder = models / name / version
     if not name or not version or not folder.is_dir():
-        raise ConfigurationError(f"base must be the name@version of a model in {models}, not '{full_name}'")
-    return folder
+        raise ConfigurationError(f"base must be the name@version of a model in {models}, not '{content['base']}'")
+    return {"base": str(folder)}
 
 
-def _parse(content: dict[str, Any]) -> TrainingConfig:
+def _parse(content: dict[str, Any], base: Mapping[str, str]) -> TrainingConfig:
+    if base:
+        content["settings"] = {**content.get("settings", {}), **base}
     protocol = _make(ProtocolConfig, content.pop("protocol", {}), "protocol.")
     search = _make(SearchConfig, {**_members_search(content["members"]), **content.pop("search", {})}, "search.")
     variants = [_make(Variant, entry, "variants.") for entry in content.pop("variants", [])]
@@ -138,6 +143,8 @@ def _parse(content: dict[str, Any]) -> TrainingConfig:
         raise ConfigurationError("lacks the entry dataset; an ensemble has members instead")
     if config.ship not in (("members",) if config.members else ("folds", "all")):
         raise ConfigurationError("ship must be 'folds' or 'all', of an ensemble 'members'")
+    if config.bag < 1:
+        raise ConfigurationError("bag must be 1 or more")
     if not config.protocol.seeds:
         raise ConfigurationError("protocol.seeds must name a seed")
     return config

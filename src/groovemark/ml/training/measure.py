@@ -29,16 +29,19 @@ class Fitted(Protocol):
 
 @dataclass(frozen=True)
 class Measured:
-    """One protocol gone through: its figures, the answers of every seed, and the first seed's models.
+    """One protocol gone through: its figures, the answers of every seed, and what the first seed came to.
 
     Attributes:
         runs: (t, k) answers and (t,) targets of the tracks that were scored, a pair a seed.
+        chosen: in each round of the first seed.
+        first_seed: its models, where they are kept.
         rows: (t,) the first row of each of these tracks.
         shared_groups: groups that stood on both sides of a round, summed over all rounds.
     """
 
     scored: Scored
     runs: list[tuple[NDArray[np.float64], NDArray[np.int64]]]
+    chosen: list[Mapping[str, Any]]
     first_seed: list[Fitted]
     rows: NDArray[np.int64]
     shared_groups: int
@@ -51,14 +54,17 @@ def measure(
     fit_round: Callable[[Round, int], Fitted],
     seeds: Sequence[int],
     report: Report,
+    *,
+    keeps_models: bool = False,
 ) -> Measured:
     """Fit and score every round of every seed; a track's answer is the mean over its windows.
 
     Args:
         rounds: the rounds of a seed; together they score the same rows for each seed.
         fit_round: fits on a round's training side with a seed; it must not look at the scoring side.
+        keeps_models: those of the first seed, for which all rounds' must have room in memory at once.
     """
-    runs, first_seed = [], []
+    runs, chosen, first_seed = [], [], []
     shared = 0
     for seed in seeds:
         answers = np.full((len(dataset), len(dataset.labels)), np.nan)
@@ -68,14 +74,15 @@ def measure(
             answers[entry.test] = fitted.probabilities(dataset.take(entry.test).table)
             report(f"{name}: seed {seed}, round {number}: {dict(fitted.chosen)}")
             if seed == seeds[0]:
-                first_seed.append(fitted)
+                chosen.append(fitted.chosen)
+                first_seed += [fitted] if keeps_models else []
         scored_rows = np.flatnonzero(np.isfinite(answers[:, 0]))
         first, means = mean_of_tracks(answers[scored_rows], dataset.tracks[scored_rows])
         runs.append((means, dataset.targets[scored_rows[first]]))
     rows = scored_rows[first]
     measured = figures(runs, dataset.groups[rows])
     report(f"{name}: " + ", ".join(f"{metric} {figure.value:.3f}" for metric, figure in measured.items()))
-    return Measured(Scored(name, len(rows), measured), runs, first_seed, rows, shared)
+    return Measured(Scored(name, len(rows), measured), runs, chosen, first_seed, rows, shared)
 
 
 def mean_of_tracks(

@@ -13,7 +13,7 @@ from groovemark.errors import ConfigurationError
 from groovemark.ml.datasets.joint import JointTable
 from groovemark.ml.features.tabular import FeatureTable
 from groovemark.ml.models import registry
-from groovemark.ml.models.files import TEMPERATURES
+from groovemark.ml.models.changing import require_temperature
 from groovemark.ml.models.held import Held
 from groovemark.ml.models.registry import FAMILIES, resolve
 from groovemark.ml.models.scores import logarithms, tempered
@@ -53,11 +53,11 @@ class FittedMember(AnyFitted, Protocol):
 
 @dataclass(frozen=True)
 class Fitted:
-    """The fitted members that have a share; of the others None."""
+    """The fitted members that have a share, of the others None; and a temperature where one was found."""
 
     plan: Plan
     members: Sequence[FittedMember | None]
-    temperature: float
+    temperature: float | None
     chosen: Mapping[str, Any]
 
     def probabilities(self, table: FeatureTable) -> Floats:
@@ -68,7 +68,7 @@ class Fitted:
             (owners, member.probabilities(rows)) if member is not None else None
             for member, rows, owners in zip(self.members, joint.members, joint.owners, strict=True)
         ]
-        return tempered(_mean(answers, self.plan.shares, len(joint)), self.temperature)
+        return tempered(_mean(answers, self.plan.shares, len(joint)), self.temperature or 1.0)
 
 
 def make_plan(*, settings: Mapping[str, Any], ranges: Ranges, trials: int, seeds: tuple[int, ...]) -> Plan:
@@ -85,11 +85,10 @@ def make_plan(*, settings: Mapping[str, Any], ranges: Ranges, trials: int, seeds
     """
     members = settings.get("members", ())
     weights = settings.get("weights", {})
-    temperature = float(settings.get("temperature", 0.0))
+    temperature = settings.get("temperature", 0.0)
     if unknown := sorted(set(settings) - {"members", "weights", "temperature"}):
         raise ConfigurationError(f"ensemble has no setting '{unknown[0]}'; it has temperature, weights")
-    if temperature and not TEMPERATURES[0] <= temperature <= TEMPERATURES[1]:
-        raise ConfigurationError(f"a temperature must be from {TEMPERATURES[0]} to {TEMPERATURES[1]}, or 0 to find it")
+    require_temperature(temperature)
     if not members:
         raise ConfigurationError("an ensemble needs members: name their configurations")
     if ranges:
@@ -146,20 +145,23 @@ def fit(
         members.append(member)
         chosen |= {f"{config.name}: {name}": value for name, value in member.chosen.items()}
     temperature = plan.temperature or find_temperature(members, plan.shares, joint, targets)
-    return Fitted(plan, members, temperature, {**chosen, "temperature": round(temperature, 4)})
+    if temperature is None:
+        report("no track was held out of every member: their mean stays as it is")
+    return Fitted(plan, members, temperature, {**chosen, "temperature": round(temperature or 1.0, 4)})
 
 
 def find_temperature(
     members: Sequence[FittedMember | None], shares: Sequence[float], joint: JointTable, targets: Integers
-) -> float:
-    """1 where there is no track that every member has held out."""
+) -> float | None:
+    """None where there is no track that every member has held out: networks ask one inner fold each, the one with the
+    most windows of theirs."""
     answers = [
         (owners[member.held.rows], member.held.answers) if member is not None else None
         for member, owners in zip(members, joint.owners, strict=True)
     ]
     means = _mean(answers, shares, len(joint))
     held = np.isfinite(means).all(axis=1)
-    return fit_temperature(logarithms(means[held]), targets[held]) if held.any() else 1.0
+    return fit_temperature(logarithms(means[held]), targets[held]) if held.any() else None
 
 
 def _mean(answers: Sequence[tuple[Integers, Floats] | None], shares: Sequence[float], tracks: int) -> Floats:

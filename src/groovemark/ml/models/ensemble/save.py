@@ -25,7 +25,8 @@ def save(folder: Path, fitted: Sequence[Fitted]) -> list[str]:
         if share:
             sha256 = manifest_sha256(root, full_name)
             entries.append({"model": full_name, "weight": share, "manifest_sha256": sha256})
-    temperature = float(np.median([one.temperature for one in fitted]))
+    found = [one.temperature for one in fitted if one.temperature is not None]
+    temperature = float(np.median(found)) if found else 1.0
     text = json.dumps({"temperature": temperature, "members": entries}, indent=1)
     (folder / ENSEMBLE_NAME).write_text(text + "\n", encoding="utf-8")
     return [ENSEMBLE_NAME]

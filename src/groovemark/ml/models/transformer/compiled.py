@@ -27,6 +27,12 @@ def can_compile() -> bool:
     return find_spec("openvino") is not None
 
 
+def require_library() -> None:
+    """Raises ModelUnavailable where OpenVINO is not installed."""
+    if not can_compile():
+        raise ModelUnavailable("the precision int8 needs openvino: pip install '.[openvino]'")
+
+
 def compile_network(
     network: Network, precision: Precision, *, threads: int = 1
 ) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
@@ -39,8 +45,7 @@ def compile_network(
 
     Raises ModelUnavailable where OpenVINO is not installed.
     """
-    if not can_compile():
-        raise ModelUnavailable(f"the precision {precision} needs openvino: pip install '.[openvino]'")
+    require_library()
     openvino = _library()
     settings = {
         "INFERENCE_PRECISION_HINT": "bf16" if has_bfloat16(torch.device("cpu")) else "f32",
@@ -48,8 +53,7 @@ def compile_network(
         "NUM_STREAMS": 1,
         # Other workers share the cores.
         "ENABLE_CPU_PINNING": False,
-        # Of these what a token brings is cut into steps. Larger groups are not taken in whole numbers.
-        "DYNAMIC_QUANTIZATION_GROUP_SIZE": network.shape.hidden_size if precision == "int8" else 0,
+        "DYNAMIC_QUANTIZATION_GROUP_SIZE": group_size(network, precision),
     }
     graph = _Graph(network, is_whole=precision == "int8").model()
     compiled = openvino.Core().compile_model(graph, "CPU", settings)
@@ -60,6 +64,12 @@ def compile_network(
         return np.concatenate([request.infer([window[None]])[0] for window in windows])
 
     return scores
+
+
+def group_size(network: Network, precision: Precision) -> int:
+    """So many of a token's numbers are cut into steps together. Where there are more than a layer takes, that layer is
+    not computed in whole numbers."""
+    return network.shape.hidden_size if precision == "int8" else 0
 
 
 def _library() -> Any:

@@ -17,9 +17,10 @@ from torch.nn import functional
 from groovemark.errors import ConfigurationError, ModelRejected
 from groovemark.ml.features.device import resolve
 from groovemark.ml.features.tabular import FeatureTable
-from groovemark.ml.models.by_fold import teach_by_fold
+from groovemark.ml.models.by_fold import require_blocks, teach_by_fold
 from groovemark.ml.models.held import Held
 from groovemark.ml.models.transformer.classifier import Member, ScoringMember, probabilities
+from groovemark.ml.models.transformer.compiled import require_library
 from groovemark.ml.models.transformer.load import read_base
 from groovemark.ml.models.transformer.network import Network
 from groovemark.ml.models.transformer.scoring import make_scorer
@@ -70,10 +71,18 @@ class Fitted:
 
 
 def make_plan(*, settings: Mapping[str, Any], ranges: Ranges, trials: int, seeds: tuple[int, ...]) -> Plan:
-    """A plan with the default settings changed. Raises ConfigurationError for unknown settings, and for a search."""
+    """A plan with the default settings changed.
+
+    Raises:
+        ConfigurationError: a setting is unknown, or cannot be, or is to be searched.
+        ModelUnavailable: it is to answer in int8, and OpenVINO is not installed.
+    """
     if ranges or trials:
         raise ConfigurationError("transformer has no search: give its settings, and others as variants")
-    return Plan(TransformerSettings().changed(settings), seeds)
+    chosen = TransformerSettings().changed(settings)
+    if chosen.precision == "int8":
+        require_library()
+    return Plan(chosen, seeds)
 
 
 def fit(
@@ -183,6 +192,7 @@ class _Teacher:
                 network = Network(base.shape, self.labels, dropout=self.settings.dropout)
                 network.draw_weights()
                 network.audio_spectrogram_transformer.load_state_dict(base.audio_spectrogram_transformer.state_dict())
+        require_blocks(network.shape.num_hidden_layers, self.settings.frozen)
         network.freeze(self.settings.frozen)
         return network.to(self.device)
 

@@ -16,12 +16,12 @@ from groovemark.ml.models.files import read_json, read_temperature, safe_name
 from groovemark.ml.models.precision import Precision, read_precision
 from groovemark.ml.models.tensors import read_tensors
 from groovemark.ml.models.transformer.classifier import Member, ScoringMember, TransformerClassifier
+from groovemark.ml.models.transformer.needs import MEMBERS_NAME
 from groovemark.ml.models.transformer.network import Network
 from groovemark.ml.models.transformer.scoring import make_scorer
 from groovemark.ml.models.transformer.shape import AstShape, read_shape
 
 FAMILY = "transformer"
-MEMBERS_NAME = "transformer.json"
 MEMBERS_MAX = 64
 
 

@@ -12,7 +12,7 @@ from groovemark.ml.models.checkpoint import CONFIG_NAME, WEIGHTS_NAME
 from groovemark.ml.models.precision import Precision
 from groovemark.ml.models.transformer.classifier import Member
 from groovemark.ml.models.transformer.fit import Fitted
-from groovemark.ml.models.transformer.load import MEMBERS_NAME
+from groovemark.ml.models.transformer.needs import MEMBERS_NAME
 
 
 def save(folder: Path, fitted: Sequence[Fitted]) -> list[str]:

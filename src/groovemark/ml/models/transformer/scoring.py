@@ -42,10 +42,10 @@ def make_scorer(network: Network, precision: Precision, device: torch.device, *,
 
 def _in_blocks(network: Network, scores: Callable[[NDArray[np.float32]], NDArray[np.float32]]) -> Scorer:
     across, along = network.shape.patches
-    at_once = max(1, _TOKENS_AT_ONCE // (across * along + 2))
+    at_once, labels = max(1, _TOKENS_AT_ONCE // (across * along + 2)), network.labels
 
     def score(windows: NDArray[np.float32]) -> NDArray[np.float64]:
-        answers = np.zeros((len(windows), network.labels))
+        answers = np.zeros((len(windows), labels))
         for start in range(0, len(windows), at_once):
             block = slice(start, start + at_once)
             answers[block] = scores(windows[block].clip(-LARGEST, LARGEST))

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from groovemark.errors import ConfigurationError
+from groovemark.ml.models.by_fold import require_teachable
 from groovemark.ml.models.changing import with_changes
 from groovemark.ml.models.precision import PRECISIONS, Precision
 from groovemark.ml.models.transformer.shape import AstShape
@@ -25,8 +26,8 @@ class TransformerSettings:
         label_smoothing: how much of the target is spread over all labels.
         mixup, masked, noise, gain: as in `Augmentation`.
         epochs, batch_size, learning_rate, weight_decay, warm_up: as in `LoopSettings`.
-        patience: epochs without a smaller loss on the first inner fold after which it stops; 0 goes through all epochs.
-        temperature: by which scores are divided; 0 finds it on the first inner fold, with a network that is taught for
+        patience: epochs without a smaller loss on an inner fold after which it stops; 0 goes through all epochs.
+        temperature: by which scores are divided; 0 finds it on an inner fold, with a network that is taught for
             nothing else where there is no patience.
         precision: in which it answers.
         checkpoints: folder in which every network's standing is kept, to go on from there; empty keeps none.
@@ -88,4 +89,5 @@ class TransformerSettings:
         changed = with_changes("transformer", self, values)
         if changed.precision not in PRECISIONS:
             raise ConfigurationError(f"precision must be one of {', '.join(PRECISIONS)}, not '{changed.precision}'")
+        require_teachable(changed)
         return changed

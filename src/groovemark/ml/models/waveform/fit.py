@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -58,11 +57,8 @@ class Fitted:
 
     def probabilities(self, table: FeatureTable) -> Floats:
         """(n, k) for windows the network has not seen."""
-        return softmax(self._score(table.tensors))
-
-    @cached_property
-    def _score(self) -> Scorer:
-        return _scorer(self.network, self.settings, torch.device(resolve("auto")))
+        score = _scorer(self.network, self.settings, torch.device(resolve("auto")))
+        return softmax(score(table.tensors))
 
 
 def make_plan(*, settings: Mapping[str, Any], ranges: Ranges, trials: int, seeds: tuple[int, ...]) -> Plan:
@@ -129,23 +125,27 @@ class _Teacher:
 
     def teach(self, rows: Integers, held: Integers | None, stop_after: int | None) -> tuple[nn.Module, int]:
         """A network taught on these rows, and after how many epochs it answers."""
-        settings, inputs, targets = self.settings, self._inputs(rows), self._targets(rows)
-        network = self._first()
+        settings, network = self.settings, self._first()
 
         def loss(batch: Tensor, draws: torch.Generator) -> Tensor:
-            changed = _rolled(inputs[batch], draws)
+            inputs, targets = self._batch(rows[batch.numpy()])
+            changed = _rolled(inputs, draws)
             changed = changed + settings.noise * torch.randn(changed.shape, generator=draws)
             scores = network(changed.to(self.device)).logits
-            return functional.cross_entropy(scores, targets[batch], label_smoothing=settings.label_smoothing)
+            return functional.cross_entropy(scores, targets, label_smoothing=settings.label_smoothing)
 
-        taught_by = {**asdict(replace(settings, base="", checkpoints="", precision="fp32")), "stop_after": stop_after}
-        held_out = () if held is None else (self.windows[held], self.targets[held])
+        taught_by = {
+            **asdict(replace(settings, base="", checkpoints="", precision="fp32")),
+            "stop_after": stop_after,
+            "heard": self.base.shape.as_config(),
+            "is_normalised": self.base.is_normalised,
+        }
         last = teach(
             Lesson(network, len(rows), loss, self._held_loss(network, held)),
             settings.loop(stop_after),
             seed=self.seed,
             checkpoint=checkpoint_file(
-                settings.checkpoints, network, taught_by, self.seed, (self.windows[rows], self.targets[rows], *held_out)
+                settings.checkpoints, network, taught_by, self.seed, self._learned_from(rows, held)
             ),
             on_epoch=lambda epoch: self.report(f"seed {self.seed}, {len(rows)} windows: {epoch}"),
         )
@@ -169,24 +169,30 @@ class _Teacher:
     def _held_loss(self, network: nn.Module, held: Integers | None) -> Callable[[], float] | None:
         if held is None or not self.settings.patience:
             return None
-        inputs, targets = self._inputs(held), self._targets(held)
+        blocks = [held[start : start + HELD_AT_ONCE] for start in range(0, len(held), HELD_AT_ONCE)]
 
         def held_loss() -> float:
-            blocks = zip(torch.split(inputs, HELD_AT_ONCE), torch.split(targets, HELD_AT_ONCE), strict=True)
-            losses = (
-                functional.cross_entropy(network(x.to(self.device)).logits, y, reduction="sum") for x, y in blocks
-            )
-            return sum(float(one) for one in losses) / len(inputs)
+            total = 0.0
+            for inputs, targets in map(self._batch, blocks):
+                scores = network(inputs.to(self.device)).logits
+                total += float(functional.cross_entropy(scores, targets, reduction="sum"))
+            return total / len(held)
 
         return held_loss
 
-    def _inputs(self, rows: Integers) -> Tensor:
-        """(m, time) as the network takes them, in the machine's own memory: a batch at a time goes to a card."""
+    def _batch(self, rows: Integers) -> tuple[Tensor, Tensor]:
+        """(m, time) as the network takes them, in the machine's own memory, and (m,) targets, on the device. Of a few
+        rows: a table of windows is too large to be held twice."""
         windows = self.windows[rows]
-        return torch.from_numpy(normalised(windows) if self.base.is_normalised else windows)
+        inputs = torch.from_numpy(normalised(windows) if self.base.is_normalised else windows)
+        return inputs, torch.from_numpy(self.targets[rows]).to(self.device)
 
-    def _targets(self, rows: Integers) -> Tensor:
-        return torch.from_numpy(self.targets[rows]).to(self.device)
+    def _learned_from(self, *sides: Integers | None) -> Iterator[NDArray[Any]]:
+        """One array at a time, as they are large."""
+        for rows in sides:
+            if rows is not None:
+                yield self.windows[rows]
+                yield self.targets[rows]
 
 
 def _rolled(windows: Tensor, draws: torch.Generator) -> Tensor:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from groovemark.errors import ModelRejected, ModelUnavailable
+from groovemark.ml.models.by_fold import require_blocks
 from groovemark.ml.models.checkpoint import CONFIG_NAME, PARAMETERS_MAX
 from groovemark.ml.models.waveform.shape import NOT_TAUGHT, WaveformShape
 
@@ -73,11 +74,14 @@ def fill(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
 
 
 def freeze(network: nn.Module, blocks: int) -> None:
-    """Keep as they are the convolutions and what projects their frames, and with so many of the first blocks what adds
-    the frames' places."""
+    """Keep as they are the convolutions and what projects their frames, and with so many of the first blocks all that
+    is before them."""
     heard = cast("Any", network).base_model
     encoder = heard.encoder
+    require_blocks(len(encoder.layers), blocks)
     first = [encoder.pos_conv_embed, *encoder.layers[:blocks]] if blocks else []
+    if first and not cast("Any", network).config.do_stable_layer_norm:  # with which the norm is after the last block
+        first.append(encoder.layer_norm)
     for module in (heard.feature_extractor, heard.feature_projection, *first):
         module.requires_grad_(False)
     cast("Any", network).freeze_feature_encoder()  # which would ask for gradients of what it makes

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from groovemark.errors import ConfigurationError
+from groovemark.ml.models.by_fold import require_teachable
 from groovemark.ml.models.changing import with_changes
 from groovemark.ml.models.precision import Precision
 from groovemark.ml.models.waveform.scoring import PRECISIONS
@@ -23,8 +24,8 @@ class WaveformSettings:
         label_smoothing: how much of the target is spread over all labels.
         noise: standard deviation of noise that is added to the samples, as the network takes them.
         epochs, batch_size, learning_rate, weight_decay, warm_up: as in `LoopSettings`.
-        patience: epochs without a smaller loss on the first inner fold after which it stops; 0 goes through all epochs.
-        temperature: by which scores are divided; 0 finds it on the first inner fold, with a network that is taught for
+        patience: epochs without a smaller loss on an inner fold after which it stops; 0 goes through all epochs.
+        temperature: by which scores are divided; 0 finds it on an inner fold, with a network that is taught for
             nothing else where there is no patience.
         precision: in which it answers.
         checkpoints: folder in which every network's standing is kept, to go on from there; empty keeps none.
@@ -62,5 +63,6 @@ class WaveformSettings:
         if changed.precision not in PRECISIONS:
             raise ConfigurationError(f"precision must be one of {', '.join(PRECISIONS)}, not '{changed.precision}'")
         if not changed.base:
-            raise ConfigurationError("waveform is fine-tuned: name an imported model, as in base = 'hubert@1'")
+            raise ConfigurationError("waveform is fine-tuned: name a model beside the family, as in base = 'hubert@1'")
+        require_teachable(changed)
         return changed
