@@ -1,5 +1,6 @@
 """Training data, one file a dataset."""
 
+from groovemark.ml.datasets.audio_folders import read_audio_folders
 from groovemark.ml.datasets.composer import read_composer
 from groovemark.ml.datasets.echonest import read_echonest, read_echonest_titled
 from groovemark.ml.datasets.fma import read_fma
@@ -15,6 +16,7 @@ READERS: dict[str, Reader] = {
 }
 """Tables, by the name that a training configuration gives."""
 AUDIO_READERS: dict[str, AudioReader] = {
+    "audio-folders": read_audio_folders,
     "composer": read_composer,
     "gtzan-audio": read_gtzan_audio,
     "gtzan-segments": read_gtzan_segments,

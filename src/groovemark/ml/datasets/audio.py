@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from groovemark.errors import AudioRejected
 from groovemark.ml.datasets.progress import UNWATCHED, Progress
 from groovemark.ml.datasets.table import Report, no_report
 from groovemark.ml.features.cache import FeatureCache, content_sha256
@@ -59,7 +60,10 @@ def read_windows(
         sha256 = content_sha256(path)
         found = cache.get(sha256, spec)
         if found is None:
-            found = extract_file(str(path), spec.name)
+            try:
+                found = extract_file(str(path), spec.name)
+            except AudioRejected as error:
+                raise AudioRejected(error.reason, f"{path}: {error.message}") from error
             cache.put(sha256, spec, found)
         rows.append(found.windows)
         progress.advance()
