@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from groovemark.ml.export.mlflow_registry import fetch, publish
 from groovemark.ml.models import registry
 from groovemark.ml.train import train
 
+os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"  # before it is imported: tests tell its makers nothing either
 mlflow = pytest.importorskip("mlflow")
 
 CONFIG = tiny_config("fma", variants=())
