@@ -29,6 +29,9 @@ def kaldi_fbank(waveforms: Tensor, sample_rate: int) -> Tensor:
 
     Source: Povey et al. 2011, Kaldi, compute-fbank-feats with a Hann window and without dither.
     """
+    if waveforms.device.type == "cpu" and len(waveforms) > 1:
+        # Several at once leave the caches, and every step asks the system for new memory.
+        return torch.cat([kaldi_fbank(waveform[None], sample_rate) for waveform in waveforms])
     filled = pad(waveforms, (0, max(0, FRAME_SAMPLES - waveforms.shape[1])))
     frames = filled.unfold(-1, FRAME_SAMPLES, HOP_SAMPLES)  # (batch, frame, 400)
     frames = frames - frames.mean(dim=-1, keepdim=True)
