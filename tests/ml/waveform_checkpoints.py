@@ -5,6 +5,7 @@ That library takes many seconds to import: it is when a test wants it, not where
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -65,12 +66,12 @@ def import_small(root: Path, model_type: str, **changes: object) -> Path:
     return root / "heard" / "1"
 
 
-def original_scores(folder: Path, windows: np.ndarray) -> torch.Tensor:
-    """(n, label) of the library's own network and extractor, in the order of LABELS."""
+def original_scores(folder: Path, windows: np.ndarray, labels: Sequence[str] = LABELS) -> torch.Tensor:
+    """(n, label) of the library's own network and extractor, in the order of these labels."""
     transformers = pytest.importorskip("transformers")
     network = transformers.AutoModelForAudioClassification.from_pretrained(folder).eval()
     extractor = transformers.AutoFeatureExtractor.from_pretrained(folder)
     with torch.inference_mode():
         scores = [network(**extractor(window, sampling_rate=16_000, return_tensors="pt")).logits for window in windows]
-    order = [network.config.label2id[label] for label in LABELS]
+    order = [network.config.label2id[label] for label in labels]
     return torch.cat(scores)[:, order]

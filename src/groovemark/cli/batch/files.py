@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from groovemark.errors import RequestRejected
+from groovemark.ml.audio.suffixes import AUDIO_SUFFIXES
 
 ARCHIVE = ".zip"
-SUFFIXES = frozenset({".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".mp4", ".aac", ARCHIVE})
+SUFFIXES = AUDIO_SUFFIXES | {ARCHIVE}
 REQUEST_FILES_MAX = 100
 REQUEST_BYTES_MAX = 64 * 1024 * 1024
 

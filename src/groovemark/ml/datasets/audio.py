@@ -28,10 +28,12 @@ class Windows:
     Attributes:
         table: one row a window.
         files: (n,) the place of each row's file among those that were read.
+        sha256s: of each file's bytes.
     """
 
     table: FeatureTable
     files: NDArray[np.int64]
+    sha256s: tuple[str, ...]
 
 
 def cache_folder() -> Path:
@@ -55,6 +57,7 @@ def read_windows(
 
     cache = FeatureCache(cache_folder())
     rows: list[NDArray[Any]] = []
+    sha256s: list[str] = []
     progress.begin(f"{spec.name} of files", len(paths))
     for number, path in enumerate(paths, start=1):
         sha256 = content_sha256(path)
@@ -66,10 +69,13 @@ def read_windows(
                 raise AudioRejected(error.reason, f"{path}: {error.message}") from error
             cache.put(sha256, spec, found)
         rows.append(found.windows)
+        sha256s.append(sha256)
         progress.advance()
         if number % REPORT_EVERY == 0:
             report(f"{spec.name} of {number} of {len(paths)} files")
     counts = [len(windows) for windows in rows]
     return Windows(
-        FeatureTable.of_windows(spec, np.concatenate(rows)), np.repeat(np.arange(len(paths), dtype=np.int64), counts)
+        table=FeatureTable.of_windows(spec, np.concatenate(rows)),
+        files=np.repeat(np.arange(len(paths), dtype=np.int64), counts),
+        sha256s=tuple(sha256s),
     )

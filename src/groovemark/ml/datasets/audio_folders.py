@@ -6,14 +6,13 @@ from errno import ENOENT
 from pathlib import Path
 
 from groovemark.errors import InputRejected
+from groovemark.ml.audio.suffixes import AUDIO_SUFFIXES
 from groovemark.ml.datasets.audio import read_windows
 from groovemark.ml.datasets.joint import merged_groups
 from groovemark.ml.datasets.progress import UNWATCHED, Progress
 from groovemark.ml.datasets.table import Dataset, Report, no_report, number_groups, number_labels
-from groovemark.ml.features.cache import content_sha256
 from groovemark.ml.features.spec import FeatureSpec
 
-SUFFIXES = frozenset({".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".mp4", ".aac"})
 LABELS_LEAST = 2
 
 
@@ -29,7 +28,9 @@ def read_audio_folders(
         InputRejected: there is one label alone.
         AudioRejected: a file cannot be read.
     """
-    files = sorted(path for path in root.glob("[!.]*/**/[!.]*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    files = sorted(
+        path for path in root.glob("[!.]*/**/[!.]*") if path.suffix.lower() in AUDIO_SUFFIXES and path.is_file()
+    )
     if not files:
         raise FileNotFoundError(ENOENT, "no audio in folders that are labels", str(root))
     names = [path.relative_to(root) for path in files]
@@ -38,7 +39,7 @@ def read_audio_folders(
     windows = read_windows(files, spec, report=report, progress=progress)
     labels, targets = number_labels([names[place].parts[0] for place in windows.files])
     artists = number_groups([name.parts[:2] for name in names])  # of a file right below its label, the file
-    groups = merged_groups([artists, number_groups([content_sha256(path) for path in files])])
+    groups = merged_groups([artists, number_groups(list(windows.sha256s))])
     return Dataset(
         name="audio-folders",
         table=windows.table,

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from groovemark.errors import ConfigurationError
 from groovemark.ml.models.changing import require_temperature
+from groovemark.ml.training.loop import LoopSettings
 
 Integers = NDArray[np.int64]
 Network = TypeVar("Network")
@@ -22,8 +23,8 @@ class Settings(Protocol):
 
     Attributes:
         frozen: so many of the first blocks stay as they are.
-        epochs: at most.
-        patience: 0 where all of them are gone through.
+        epochs, batch_size, learning_rate, weight_decay, warm_up: as in `LoopSettings`.
+        patience: as there, and 0 where all epochs are gone through.
         temperature: 0 where it is to be found.
     """
 
@@ -36,9 +37,26 @@ class Settings(Protocol):
     @property
     def learning_rate(self) -> float: ...
     @property
+    def weight_decay(self) -> float: ...
+    @property
+    def warm_up(self) -> float: ...
+    @property
     def patience(self) -> int: ...
     @property
     def temperature(self) -> float: ...
+
+
+def loop_settings(settings: Settings, stop_after: int | None) -> LoopSettings:
+    """Of the training loop, which may end earlier on the same way."""
+    return LoopSettings(
+        epochs=settings.epochs,
+        stop_after=stop_after,
+        batch_size=settings.batch_size,
+        learning_rate=settings.learning_rate,
+        weight_decay=settings.weight_decay,
+        warm_up=settings.warm_up,
+        patience=settings.patience or settings.epochs,
+    )
 
 
 def require_teachable(settings: Settings) -> None:

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 import torch
 from torch import nn
 
-from groovemark.errors import ModelRejected
+from groovemark.errors import ConfigurationError, ModelRejected
 from groovemark.ml.features.arithmetic import has_bfloat16
 
 Precision = Literal["fp32", "bf16", "int8"]
@@ -26,6 +26,12 @@ def read_precision(value: object, where: str, known: Sequence[Precision] = PRECI
         if value == precision:
             return precision
     raise ModelRejected(f"{where}: precision must be one of {', '.join(known)}")
+
+
+def require_precision(value: str, known: Sequence[Precision]) -> None:
+    """Of a setting. Raises ConfigurationError for one that is not known."""
+    if value not in known:
+        raise ConfigurationError(f"precision must be one of {', '.join(known)}, not '{value}'")
 
 
 def prepare(network: nn.Module, precision: Precision, device: torch.device) -> None:

@@ -17,7 +17,7 @@ from torch.nn import functional
 from groovemark.errors import ConfigurationError, ModelRejected
 from groovemark.ml.features.device import resolve
 from groovemark.ml.features.tabular import FeatureTable
-from groovemark.ml.models.by_fold import require_blocks, teach_by_fold
+from groovemark.ml.models.by_fold import loop_settings, require_blocks, teach_by_fold
 from groovemark.ml.models.held import Held
 from groovemark.ml.models.transformer.classifier import Member, ScoringMember, probabilities
 from groovemark.ml.models.transformer.compiled import require_library
@@ -155,7 +155,7 @@ class _Teacher:
         taught_by = {**asdict(replace(settings, checkpoints="", precision="fp32")), "stop_after": stop_after}
         last = teach(
             Lesson(network, len(inputs), loss, self._held_loss(network, held_out, scale, shift)),
-            settings.loop(stop_after),
+            loop_settings(settings, stop_after),
             seed=self.seed,
             checkpoint=checkpoint_file(
                 settings.checkpoints, network, taught_by, self.seed, (windows, targets, *held_out)

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from groovemark.errors import ConfigurationError
 from groovemark.ml.models.by_fold import require_teachable
 from groovemark.ml.models.changing import with_changes
-from groovemark.ml.models.precision import PRECISIONS, Precision
+from groovemark.ml.models.precision import PRECISIONS, Precision, require_precision
 from groovemark.ml.models.transformer.shape import AstShape
-from groovemark.ml.training.loop import LoopSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,22 +70,9 @@ class TransformerSettings:
             num_mel_bins=bands,
         )
 
-    def loop(self, stop_after: int | None = None) -> LoopSettings:
-        """Of the training loop, which may end earlier on the same way."""
-        return LoopSettings(
-            epochs=self.epochs,
-            stop_after=stop_after,
-            batch_size=self.batch_size,
-            learning_rate=self.learning_rate,
-            weight_decay=self.weight_decay,
-            warm_up=self.warm_up,
-            patience=self.patience or self.epochs,
-        )
-
     def changed(self, values: Mapping[str, object]) -> TransformerSettings:
         """A copy with some settings changed. Raises ConfigurationError for one that does not exist."""
         changed = with_changes("transformer", self, values)
-        if changed.precision not in PRECISIONS:
-            raise ConfigurationError(f"precision must be one of {', '.join(PRECISIONS)}, not '{changed.precision}'")
+        require_precision(changed.precision, PRECISIONS)
         require_teachable(changed)
         return changed

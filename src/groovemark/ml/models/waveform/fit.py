@@ -17,8 +17,9 @@ from groovemark.errors import ConfigurationError
 from groovemark.ml.features.device import resolve
 from groovemark.ml.features.sets import WAVEFORM_10S
 from groovemark.ml.features.tabular import FeatureTable
-from groovemark.ml.models.by_fold import teach_by_fold
+from groovemark.ml.models.by_fold import loop_settings, require_blocks, teach_by_fold
 from groovemark.ml.models.held import Held
+from groovemark.ml.models.precision import Precision
 from groovemark.ml.models.scores import softmax
 from groovemark.ml.models.waveform.load import Loaded, read_base
 from groovemark.ml.models.waveform.network import fill, freeze, head, make_network
@@ -57,7 +58,7 @@ class Fitted:
 
     def probabilities(self, table: FeatureTable) -> Floats:
         """(n, k) for windows the network has not seen."""
-        score = _scorer(self.network, self.settings, torch.device(resolve("auto")))
+        score = _scorer(self.network, self.settings.precision, torch.device(resolve("auto")))
         return softmax(score(table.tensors))
 
 
@@ -142,7 +143,7 @@ class _Teacher:
         }
         last = teach(
             Lesson(network, len(rows), loss, self._held_loss(network, held)),
-            settings.loop(stop_after),
+            loop_settings(settings, stop_after),
             seed=self.seed,
             checkpoint=checkpoint_file(
                 settings.checkpoints, network, taught_by, self.seed, self._learned_from(rows, held)
@@ -153,8 +154,7 @@ class _Teacher:
 
     def score(self, network: nn.Module, rows: Integers) -> Floats:
         """(m, k) raw scores of these rows."""
-        taught = replace(self.base, network=network)
-        return _scorer(taught, replace(self.settings, precision="fp32"), self.device)(self.windows[rows])
+        return _scorer(replace(self.base, network=network), "fp32", self.device)(self.windows[rows])
 
     def _first(self) -> nn.Module:
         """Before training: all but the head is the base's, and what is frozen asks for no gradient."""
@@ -163,6 +163,7 @@ class _Teacher:
             drawn = FIRST_WEIGHTS * torch.randn(head(network).weight.shape)
             own = {"classifier.weight": drawn, "classifier.bias": torch.zeros(self.labels)}
             fill(network, {name: tensor.clone() for name, tensor in {**self.base.network.state_dict(), **own}.items()})
+        require_blocks(self.base.shape.entries["num_hidden_layers"], self.settings.frozen)
         freeze(network, self.settings.frozen)
         return network.to(self.device)
 
@@ -201,8 +202,8 @@ def _rolled(windows: Tensor, draws: torch.Generator) -> Tensor:
     return torch.stack([window.roll(shift) for window, shift in zip(windows, shifts, strict=True)])
 
 
-def _scorer(loaded: Loaded, settings: WaveformSettings, device: torch.device) -> Scorer:
+def _scorer(loaded: Loaded, precision: Precision, device: torch.device) -> Scorer:
     """Of a copy: scoring changes how weights are held."""
     network = make_network(loaded.shape, loaded.labels)
     fill(network, {name: tensor.detach().clone() for name, tensor in loaded.network.state_dict().items()})
-    return make_scorer(network, settings.precision, device, is_normalised=loaded.is_normalised)
+    return make_scorer(network, precision, device, is_normalised=loaded.is_normalised)

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from groovemark.errors import ModelRejected, ModelUnavailable
-from groovemark.ml.models.by_fold import require_blocks
 from groovemark.ml.models.checkpoint import CONFIG_NAME, PARAMETERS_MAX
 from groovemark.ml.models.waveform.shape import NOT_TAUGHT, WaveformShape
 
@@ -78,7 +77,6 @@ def freeze(network: nn.Module, blocks: int) -> None:
     is before them."""
     heard = cast("Any", network).base_model
     encoder = heard.encoder
-    require_blocks(len(encoder.layers), blocks)
     first = [encoder.pos_conv_embed, *encoder.layers[:blocks]] if blocks else []
     if first and not cast("Any", network).config.do_stable_layer_norm:  # with which the norm is after the last block
         first.append(encoder.layer_norm)

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from groovemark.errors import ConfigurationError
 from groovemark.ml.models.by_fold import require_teachable
 from groovemark.ml.models.changing import with_changes
-from groovemark.ml.models.precision import Precision
+from groovemark.ml.models.precision import Precision, require_precision
 from groovemark.ml.models.waveform.scoring import PRECISIONS
-from groovemark.ml.training.loop import LoopSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,23 +44,10 @@ class WaveformSettings:
     precision: Precision = "fp32"
     checkpoints: str = ""
 
-    def loop(self, stop_after: int | None = None) -> LoopSettings:
-        """Of the training loop, which may end earlier on the same way."""
-        return LoopSettings(
-            epochs=self.epochs,
-            stop_after=stop_after,
-            batch_size=self.batch_size,
-            learning_rate=self.learning_rate,
-            weight_decay=self.weight_decay,
-            warm_up=self.warm_up,
-            patience=self.patience or self.epochs,
-        )
-
     def changed(self, values: Mapping[str, object]) -> WaveformSettings:
         """A copy with some settings changed. Raises ConfigurationError for one that does not exist, and for no base."""
         changed = with_changes("waveform", self, values)
-        if changed.precision not in PRECISIONS:
-            raise ConfigurationError(f"precision must be one of {', '.join(PRECISIONS)}, not '{changed.precision}'")
+        require_precision(changed.precision, PRECISIONS)
         if not changed.base:
             raise ConfigurationError("waveform is fine-tuned: name a model beside the family, as in base = 'hubert@1'")
         require_teachable(changed)
